@@ -1,0 +1,1 @@
+"""What needs records and models: analysis files and checks."""

@@ -1,0 +1,1 @@
+"""Diagnostics: refits, influence and small-study checks, generic in the model."""

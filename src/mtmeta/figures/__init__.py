@@ -1,0 +1,1 @@
+"""Figures: a result becomes a layout (data), a layout becomes ink."""

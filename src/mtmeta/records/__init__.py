@@ -1,0 +1,1 @@
+"""Study records: what a source printed, read strictly and written tidily."""

@@ -1,0 +1,1 @@
+"""Numbers to words, tables and lock files."""
