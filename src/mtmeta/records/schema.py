@@ -546,7 +546,8 @@ class Study(Model):
             if outcome.id in seen:
                 raise ValueError(f"outcome id {outcome.id!r} stands twice; give each outcome its own id")
             seen.add(outcome.id)
-        for flag in (*self.flags, *self.checked):
+        pointers: tuple[Flag | Checked, ...] = (*self.flags, *self.checked)
+        for flag in pointers:
             target = flag.about.removeprefix("outcomes.").split(".")[0]
             if flag.about != "study" and target not in seen:
                 raise ValueError(

@@ -237,5 +237,7 @@ TimePoint = Literal[
 ValueKind = Literal["final", "change", "adjusted", "mixed", "unclear"]
 Correction = Literal["exact", "approximate", "none", "unknown"]
 VarianceConvention = Literal["LS", "LS2", "UB", "AV", "RevMan", "unknown"]
-EffectMeasure = Literal["MD", "SMD", "SMDH", "SMD1", "ROM", "OR", "RR", "RD", "PETO", "HR", "IRR", "COR", "ZCOR"]
+EffectMeasure = Literal[
+    "MD", "SMD", "SMDH", "SMD1", "ROM", "OR", "RR", "RD", "PETO", "HR", "IRR", "COR", "ZCOR"
+]
 SourceStatus = Literal["primary", "secondary", "computed", "inferred"]
