@@ -1,0 +1,464 @@
+"""Many meta-analyses in one array, put into the form in which their sums lose no digits.
+
+A *stack* holds B meta-analyses of up to k effects each. Before anything is summed, every row is
+
+* scaled by a power of four near its smallest variance, so that all later numbers are near one and scaling
+  the input by a power of two changes no bit of the answer;
+* reparametrised so that its p most informative effects (the *basis*) are fitted exactly by the origin:
+  ``X = L R`` with ``L[basis] = I`` and ``d = y - L y[basis]``. For an intercept this means: effects are
+  differences from the most precise study. One study of variance 1e-12 beside others of variance 1 then
+  costs no accuracy, because the difference that would cancel is never formed (Gaussian elimination with
+  row pivoting before weighted least squares; Bjorck 1996, Numerical Methods for Least Squares Problems,
+  section 4.4).
+
+The basis always stands in the first p columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mtmeta.errors import ModelError
+
+__all__ = ["Moments", "Stack", "log_determinants", "moments", "quadratic_form", "stack_of", "take"]
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.intp]
+
+_RANK = 1e-10  # a pivot this small beside its column's largest entry: the column adds nothing
+_NOTHING: FloatArray = np.empty(0)
+_WIDEST = 1e100  # ratios beyond this leave the range in which third powers of weights are finite
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """B meta-analyses ready to be summed; made by :func:`stack_of`.
+
+    Attributes
+    ----------
+    d : ndarray (B, k)
+        Effects relative to the basis, in units of ``root``; 0 where absent.
+    v : ndarray (B, k) or (1, k)
+        Sampling variances in units of ``root**2``; one row when all meta-analyses share them.
+    present : ndarray (B, k) or None
+        1.0 where an effect belongs to the row, else 0.0; None when all do.
+    design : ndarray (B, k, p) or (1, k, p) or None
+        The transformed design L; None for an intercept.
+    n : ndarray (B,)
+        Number of effects of each row.
+    p : int
+        Number of coefficients.
+    vmin, vmax, spread : ndarray (B,)
+        Smallest and largest variance, and mean squared deviation of the effects, in units of ``root**2``.
+    root : ndarray (B,)
+        Unit of the effects, a power of two.
+    origin : ndarray (B, p)
+        Effects of the basis on their own scale.
+    back : ndarray (B, p, p) or (1, p, p) or None
+        The rows R of the design at the basis; None for an intercept.
+    """
+
+    d: FloatArray
+    v: FloatArray
+    present: FloatArray | None
+    design: FloatArray | None
+    n: FloatArray
+    p: int
+    vmin: FloatArray
+    vmax: FloatArray
+    spread: FloatArray
+    root: FloatArray
+    origin: FloatArray
+    back: FloatArray | None
+
+
+class Moments(NamedTuple):
+    """Sums at given tau2; P is the projection ``W - W X (X'WX)^-1 X'W`` with ``W = 1/(v + tau2)``.
+
+    ``q`` = y'Py, ``qq`` = y'PPy, ``qqq`` = y'PPPy, ``trace`` = tr P, ``trace2`` = tr PP, ``w`` = tr W,
+    ``w2`` = tr WW; ``shift`` the coefficients in the basis. ``qqq`` and ``trace2`` are
+    empty unless asked for.
+    """
+
+    q: FloatArray
+    qq: FloatArray
+    trace: FloatArray
+    w: FloatArray
+    w2: FloatArray
+    shift: FloatArray
+    qqq: FloatArray
+    trace2: FloatArray
+
+
+def stack_of(
+    yi: FloatArray, vi: FloatArray, *, design: FloatArray | None = None, present: BoolArray | None = None
+) -> Stack:
+    """Bring effects, variances, design and presence to one stack.
+
+    Parameters
+    ----------
+    yi, vi : ndarray (k,) or (B, k)
+        Finite effects and variances > 0; values of absent effects do not matter.
+    design : ndarray (k, p) or (B, k, p), optional
+        Columns of the design; None is an intercept.
+    present : ndarray (k,) or (B, k) of bool, optional
+        Which effects belong to a row.
+
+    Raises
+    ------
+    ModelError
+        Fewer effects than coefficients, a design without full column rank, or variances or effects that
+        span more than 100 orders of magnitude.
+    """
+    y, v, mask = _aligned(yi, vi, design, present)
+    n = np.full(y.shape[0], float(y.shape[1])) if mask is None else mask.sum(axis=1)
+    p = 1 if design is None else design.shape[-1]
+    if n.size and n.min() < p:
+        row = int(np.argmin(n))
+        raise ModelError(
+            f"{int(n[row])} effects cannot determine {p} coefficients"
+            + (f" (row {row} of the batch)" if len(n) > 1 else "")
+        )
+    if mask is not None:
+        v = np.where(mask > 0.0, v, np.inf)
+        y = np.where(mask > 0.0, y, 0.0)
+    if design is None:
+        return _intercept_stack(y, v, mask, n)
+    return _design_stack(y, v, mask, n, design)
+
+
+def take(stack: Stack, rows: IntArray | BoolArray | slice) -> Stack:
+    """Return the stack of some rows."""
+
+    def pick(a: FloatArray) -> FloatArray:
+        return a if len(a) == 1 and len(stack.n) > 1 else a[rows]
+
+    return Stack(
+        stack.d[rows],
+        pick(stack.v),
+        None if stack.present is None else stack.present[rows],
+        None if stack.design is None else pick(stack.design),
+        stack.n[rows],
+        stack.p,
+        stack.vmin[rows],
+        stack.vmax[rows],
+        stack.spread[rows],
+        stack.root[rows],
+        stack.origin[rows],
+        None if stack.back is None else pick(stack.back),
+    )
+
+
+def moments(stack: Stack, tau2: FloatArray, *, derivatives: bool = False) -> Moments:
+    """Sum at tau2 in the stack's own units.
+
+    Parameters
+    ----------
+    tau2 : ndarray (B,) or (B, G)
+        One value a row, or a grid of them.
+    derivatives : bool
+        Whether ``qqq`` and ``trace2``, from which derivatives follow, are wanted too.
+    """
+    d, v, mask, L = stack.d, stack.v, stack.present, stack.design
+    if tau2.ndim == 2:
+        d, v = d[:, None, :], v[:, None, :]
+        mask = None if mask is None else mask[:, None, :]
+        L = None if L is None else L[:, None, :, :]
+    w = np.reciprocal(v + tau2[..., None])
+    if mask is not None:
+        w *= mask
+    return _intercept_moments(d, w, derivatives) if L is None else _design_moments(d, w, L, derivatives)
+
+
+def _intercept_moments(d: FloatArray, w: FloatArray, derivatives: bool) -> Moments:
+    # every difference below is between terms of which the smaller is at most half the larger
+    w0, wr = w[..., 0], w[..., 1:]
+    rest = wr.sum(axis=-1)
+    total = w0 + rest
+    shift = np.vecdot(w, d) / total
+    e = d - shift[..., None]
+    z = w * e
+    sq = np.vecdot(wr, wr)
+    trace = (rest * (w0 + total) - sq) / total
+    qq = np.vecdot(z, z)
+    q = np.vecdot(z, e)
+    w0w0 = w0 * w0
+    qqq = trace2 = _NOTHING
+    if derivatives:
+        cube = np.vecdot(wr * wr, wr)
+        r = rest / total
+        trace2 = w0w0 * r * r + sq - 2.0 * cube / total + (2.0 * w0w0 + sq) * sq / (total * total)
+        f = z - (np.vecdot(w, z) / total)[..., None]
+        qqq = np.vecdot(w * f, f)
+    return Moments(q, qq, trace, total, w0w0 + sq, shift[..., None], qqq, trace2)
+
+
+def _design_moments(d: FloatArray, w: FloatArray, L: FloatArray, derivatives: bool) -> Moments:
+    p = L.shape[-1]
+    wb, wr = w[..., :p], w[..., p:]
+    Lr = L[..., p:, :]
+    LrT = np.swapaxes(Lr, -1, -2)
+    S = (LrT * wr[..., None, :]) @ Lr
+    inverse = _information(wb, S)[1]
+    shift = np.matvec(inverse, np.matvec(LrT, wr * d[..., p:]))
+    e = d - np.matvec(L, shift)
+    z = w * e
+    sq = wr * wr
+    S2 = (LrT * sq[..., None, :]) @ Lr
+    K = inverse @ S
+    H = inverse @ S2
+    wr_sum = wr.sum(axis=-1)
+    trace = np.vecdot(wb, np.diagonal(K, axis1=-2, axis2=-1)) + (wr_sum - np.trace(H, axis1=-2, axis2=-1))
+    qqq = trace2 = _NOTHING
+    if derivatives:
+        S3 = (LrT * (sq * wr)[..., None, :]) @ Lr
+        corner = wb[..., None] * K
+        E = wb[..., None] * inverse
+        trace2 = (
+            (corner * np.swapaxes(corner, -1, -2)).sum(axis=(-1, -2))
+            + 2.0 * ((E @ S2) * E).sum(axis=(-1, -2))
+            + sq.sum(axis=-1)
+            - 2.0 * np.trace(inverse @ S3, axis1=-2, axis2=-1)
+            + (H * np.swapaxes(H, -1, -2)).sum(axis=(-1, -2))
+        )
+        f = z - np.matvec(L, np.matvec(inverse, np.matvec(np.swapaxes(L, -1, -2), w * z)))
+        qqq = np.vecdot(w * f, f)
+    return Moments(
+        np.vecdot(z, e), np.vecdot(z, z), trace, w.sum(axis=-1), np.vecdot(w, w), shift, qqq, trace2
+    )
+
+
+def _information(wb: FloatArray, S: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return X'WX in the basis and its inverse, inverted after scaling its diagonal to one."""
+    p = wb.shape[-1]
+    A = S.copy()
+    index = np.arange(p)
+    A[..., index, index] += wb
+    s = 1.0 / np.sqrt(A[..., index, index])
+    scale = s[..., :, None] * s[..., None, :]
+    return A, np.linalg.inv(A * scale) * scale
+
+
+def quadratic_form(stack: Stack, a: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return ``y'P y``, ``tr P`` and ``tr P V`` for arbitrary weights `a` (B, k).
+
+    The generalised moment estimator is ``(y'Py - tr PV) / tr P`` (DerSimonian and Kacker 2007,
+    Contemp Clin Trials 28:105, equation 6).
+    """
+    w = a if stack.present is None else a * stack.present
+    w = np.broadcast_to(w, stack.d.shape)
+    v = stack.v
+    if stack.design is None:
+        total = w.sum(axis=-1)
+        others = np.concatenate([w[:, 1:].sum(axis=-1, keepdims=True), total[:, None] - w[:, 1:]], axis=1)
+        free = w * others / total[:, None]  # diagonal of P
+        e = stack.d - (np.vecdot(w, stack.d) / total)[:, None]
+    else:
+        p, L = stack.p, stack.design
+        Lr = L[:, p:, :]
+        S = (np.swapaxes(Lr, -1, -2) * w[:, None, p:]) @ Lr
+        _, inverse = _information(w[:, :p], S)
+        K = inverse @ S
+        leverage = w[:, p:] * np.vecdot(Lr @ inverse, Lr)
+        free = w * np.concatenate([np.diagonal(K, axis1=-2, axis2=-1), 1.0 - leverage], axis=1)
+        shift = np.matvec(inverse, np.matvec(np.swapaxes(L, -1, -2), w * stack.d))
+        e = stack.d - np.matvec(L, shift)
+    return np.vecdot(w * e, e), free.sum(axis=-1), np.vecdot(free, np.broadcast_to(v, free.shape))
+
+
+def log_determinants(stack: Stack, tau2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return ``log|V + tau2|``, ``log|X'WX|`` and the inverse of X'WX, in basis and units of the stack."""
+    t = stack.v + tau2[:, None]
+    w = np.reciprocal(t)
+    logs = np.log(t)
+    if stack.present is not None:
+        w *= stack.present
+        logs *= stack.present
+    if stack.design is None:
+        total = w.sum(axis=-1)
+        return logs.sum(axis=-1), np.log(total), (1.0 / total)[:, None, None]
+    p = stack.p
+    Lr = stack.design[:, p:, :]
+    S = (np.swapaxes(Lr, -1, -2) * w[:, None, p:]) @ Lr
+    A, inverse = _information(w[:, :p], S)
+    diagonal = np.diagonal(A, axis1=-2, axis2=-1)
+    s = 1.0 / np.sqrt(diagonal)
+    scaled = np.linalg.slogdet(A * s[:, :, None] * s[:, None, :])[1]
+    return logs.sum(axis=-1), np.log(diagonal).sum(axis=-1) + scaled, inverse
+
+
+# preparation -----------------------------------------------------------------------------------------------
+
+
+def _aligned(
+    yi: FloatArray, vi: FloatArray, design: FloatArray | None, present: BoolArray | None
+) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    """Return effects (B, k), variances (B, k) or (1, k), presence (B, k) or None."""
+    y = np.asarray(yi, dtype=np.float64)
+    v = np.asarray(vi, dtype=np.float64)
+    rows = max(
+        y.shape[0] if y.ndim == 2 else 1,
+        v.shape[0] if v.ndim == 2 else 1,
+        design.shape[0] if design is not None and design.ndim == 3 else 1,
+        present.shape[0] if present is not None and present.ndim == 2 else 1,
+    )
+    shape = (rows, y.shape[-1])
+    y = np.broadcast_to(y, shape)
+    if v.ndim == 1 and present is None and (design is None or design.ndim == 2):
+        v = v[None, :]
+    else:
+        v = np.broadcast_to(v, shape)
+    mask = None if present is None else np.broadcast_to(present, shape).astype(np.float64)
+    if mask is not None and mask.all():
+        mask = None
+    return y, v, mask
+
+
+def _units(vmin: FloatArray, vmax: FloatArray, reach: FloatArray) -> FloatArray:
+    """Return the power of two near the smallest standard error."""
+    with np.errstate(over="ignore"):
+        wide = (vmax / vmin > _WIDEST) | (reach * reach / vmin > _WIDEST)
+    if wide.any():
+        raise ModelError(
+            "variances or squared effects span more than 100 orders of magnitude; a variance is wrong, "
+            "or the scale of the effects is"
+        )
+    root: FloatArray = np.ldexp(1.0, np.frexp(vmin)[1] // 2)
+    return root
+
+
+def _intercept_stack(y: FloatArray, v: FloatArray, mask: FloatArray | None, n: FloatArray) -> Stack:
+    rows, k = y.shape
+    pivot = v.argmin(axis=1)
+    if len(v) == 1:
+        j = int(pivot[0])
+        order = np.arange(k)
+        order[0], order[j] = j, 0
+        y, v = y[:, order], v[:, order]
+    elif pivot.any():
+        every = np.arange(rows)
+        y, v = y.copy(), v.copy()
+        mask = None if mask is None else mask.copy()
+        for a in (y, v) if mask is None else (y, v, mask):
+            first = a[:, 0].copy()
+            a[:, 0] = a[every, pivot]
+            a[every, pivot] = first
+    origin = y[:, :1]
+    d = y - origin
+    vmin = v[:, 0]
+    if mask is None:
+        vmax = v.max(axis=1)
+        centred = d - d.mean(axis=1, keepdims=True)
+    else:
+        v = np.where(mask > 0.0, v, vmin[:, None])
+        vmax = v.max(axis=1)
+        d = d * mask
+        centred = (d - (d.sum(axis=1) / n)[:, None]) * mask
+    root = _units(vmin, vmax, np.abs(d).max(axis=1))
+    d = d / root[:, None]
+    centred = centred / root[:, None]
+    unit = root * root
+    full = np.broadcast_to
+    return Stack(
+        d,
+        v / unit[:, None],
+        mask,
+        None,
+        n,
+        1,
+        full(vmin / unit, rows),
+        full(vmax / unit, rows),
+        np.vecdot(centred, centred) / n,
+        full(root, rows),
+        origin,
+        None,
+    )
+
+
+def _design_stack(
+    y: FloatArray, v: FloatArray, mask: FloatArray | None, n: FloatArray, design: FloatArray
+) -> Stack:
+    rows, k = y.shape
+    X = np.asarray(design, dtype=np.float64)
+    X = X[None] if X.ndim == 2 else X
+    X = np.broadcast_to(X, (len(v), *X.shape[1:]))
+    p = X.shape[2]
+    basis = _basis(X, v)
+    # basis first, the others in their order
+    key = np.full((len(v), k), p, dtype=np.intp)
+    np.put_along_axis(key, basis, np.arange(p)[None, :], axis=1)
+    order = np.argsort(key, axis=1, kind="stable")
+    X = np.take_along_axis(X, order[:, :, None], axis=1)
+    v = np.take_along_axis(v, order, axis=1)
+    y = y[:, order[0]] if len(order) == 1 else np.take_along_axis(y, order, axis=1)
+    R = X[:, :p, :]
+    L = np.swapaxes(np.linalg.solve(np.swapaxes(R, 1, 2), np.swapaxes(X, 1, 2)), 1, 2)
+    L[:, :p, :] = np.eye(p)
+    origin = y[:, :p]
+    d = y - np.matvec(L, origin)
+    d[:, :p] = 0.0
+    dy = y - y[:, :1]
+    if mask is not None:
+        mask = np.take_along_axis(mask, order, axis=1)
+        d, dy = d * mask, dy * mask
+        L = L * mask[:, :, None]
+        vmin = v.min(axis=1)
+        v = np.where(mask > 0.0, v, vmin[:, None])
+        centred = (dy - (dy.sum(axis=1) / n)[:, None]) * mask
+    else:
+        vmin = v.min(axis=1)
+        centred = dy - dy.mean(axis=1, keepdims=True)
+    vmax = v.max(axis=1)
+    root = _units(vmin, vmax, np.maximum(np.abs(d).max(axis=1), np.abs(dy).max(axis=1)))
+    d = d / root[:, None]
+    centred = centred / root[:, None]
+    unit = root * root
+    full = np.broadcast_to
+    return Stack(
+        d,
+        v / unit[:, None],
+        mask,
+        L,
+        n,
+        p,
+        full(vmin / unit, rows),
+        full(vmax / unit, rows),
+        np.vecdot(centred, centred) / n,
+        full(root, rows),
+        origin,
+        R,
+    )
+
+
+def _basis(X: FloatArray, v: FloatArray) -> IntArray:
+    """Choose p independent rows a meta-analysis, most precise first (elimination with complete pivoting)."""
+    rows, k, p = X.shape
+    largest = np.abs(np.where(np.isfinite(v)[:, :, None], X, 0.0)).max(axis=1)
+    if not (largest > 0.0).all():
+        raise ModelError("a column of the design is zero throughout; leave it out")
+    Z = X / largest[:, None, :]
+    precision = 1.0 / np.sqrt(v)  # 0 for absent effects, whose variance is infinite
+    every = np.arange(rows)
+    basis = np.empty((rows, p), dtype=np.intp)
+    for step in range(p):
+        size = np.abs(Z)
+        weight = np.where(size > _RANK, size, 0.0) * precision[:, :, None]
+        flat = weight.reshape(rows, k * p).argmax(axis=1)
+        row, column = flat // p, flat % p
+        pivot = Z[every, row, column]
+        if not (weight[every, row, column] > 0.0).all():
+            raise ModelError(
+                f"the design has {p} columns but only {step} of them are independent of one another; "
+                "leave out moderators that are constant or that others already determine"
+            )
+        basis[:, step] = row
+        factor = Z[every, row] / pivot[:, None]
+        Z = Z - Z[every, :, column][:, :, None] * factor[:, None, :]
+        Z[every, row] = 0.0
+        Z[every, :, column] = 0.0
+    return basis
