@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mtmeta.errors import EffectError
 
-__all__ = ["FloatArray", "frozen", "labels", "numbers", "require", "rows_of"]
+__all__ = ["FloatArray", "RowError", "columns", "frozen", "labels", "numbers", "require", "rows_of"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -24,47 +24,68 @@ def frozen(values: npt.ArrayLike) -> FloatArray:
     return array
 
 
-def _where(study: Sequence[str] | None, row: int) -> str:
-    known = study is not None and row < len(study)
-    return f"study {study[row]!r} (row {row + 1})" if known and study is not None else f"row {row + 1}"
+class RowError(EffectError):
+    """A value in one row that cannot stand; :meth:`named` adds the label of its study.
 
+    Parameters
+    ----------
+    row : int
+        Row counted from 0.
+    told : str
+        What is wrong and what to write instead.
+    study : str or None
+        Label of the row.
+    """
 
-def _more(count: int) -> str:
-    return "" if count == 0 else f" ({count} more {'row' if count == 1 else 'rows'} likewise)"
+    def __init__(self, row: int, told: str, study: str | None = None) -> None:
+        self.row, self.told = row, told
+        where = f"row {row + 1}" if study is None else f"study {study!r} (row {row + 1})"
+        super().__init__(f"{where}: {told}")
+
+    def named(self, study: Sequence[str]) -> RowError:
+        """Return the same error with the study of its row."""
+        return RowError(self.row, self.told, study[self.row]) if self.row < len(study) else self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RowError, (self.row, self.told)
 
 
 def require(
-    ok: npt.NDArray[np.bool_],
+    ok: npt.ArrayLike,
     name: str,
     values: Sequence[Any] | FloatArray,
-    study: Sequence[str] | None,
     remedy: str,
+    study: Sequence[str] | None = None,
 ) -> None:
     """Raise for the first row that is not `ok`, with its study and its value.
 
     Parameters
     ----------
-    ok : ndarray of bool, shape (k,)
+    ok : array_like of bool, shape (k,)
     name : str
         Column the values stand in.
     values : sequence of length k
-    study : sequence of str or None
-        Labels of the rows; without them the row number alone is named.
     remedy : str
         What is wrong and what to write instead.
+    study : sequence of str, optional
+        Labels of the rows; without them the row number alone is named.
 
     Raises
     ------
-    EffectError
-        When any row is not `ok`.
+    RowError
+        When any row is not `ok`; an :class:`~mtmeta.errors.EffectError`.
     """
-    if bool(np.all(ok)):
+    mask = np.ravel(np.asarray(ok, dtype=np.bool_))
+    if bool(mask.all()):
         return
-    bad = np.flatnonzero(~np.asarray(ok))
+    bad = np.flatnonzero(~mask)
     row = int(bad[0])
-    value = values[row]
-    shown = f"{float(value):.10g}" if isinstance(value, Real) else repr(value)
-    raise EffectError(f"{_where(study, row)}: {name} = {shown}: {remedy}{_more(bad.size - 1)}")
+    value: Any = np.ravel(values)[row] if isinstance(values, np.ndarray) else values[row]
+    shown = f"{float(value):.10g}" if _is_number(value) else repr(value)
+    others = bad.size - 1
+    more = f" ({others} more {'row' if others == 1 else 'rows'} likewise)" if others else ""
+    error = RowError(row, f"{name} = {shown}: {remedy}{more}")
+    raise error if study is None else error.named(study)
 
 
 def _text_remedy(value: Any) -> str:
@@ -116,10 +137,10 @@ def numbers(
         array = _from_objects(name, array, study)
     result = array.astype(np.float64)
     if missing is None:
-        require(~np.isinf(result), name, result, study, "must be finite")
+        require(~np.isinf(result), name, result, "must be finite", study)
     else:
-        require(~np.isnan(result), name, result, study, f"is missing; {missing}")
-        require(np.isfinite(result), name, result, study, "must be finite")
+        require(~np.isnan(result), name, result, f"is missing; {missing}", study)
+        require(np.isfinite(result), name, result, "must be finite", study)
     return result
 
 
@@ -152,7 +173,7 @@ def _from_objects(name: str, array: npt.NDArray[Any], study: Sequence[str] | Non
     values = [math.nan if _is_missing(v) else v for v in array.tolist()]
     ok = np.array([_is_number(v) for v in values], dtype=bool)
     for row in np.flatnonzero(~ok):
-        require(ok, name, values, study, _text_remedy(values[row]))
+        require(ok, name, values, _text_remedy(values[row]), study)
     return np.array([float(v) for v in values], dtype=np.float64)
 
 
@@ -181,3 +202,52 @@ def _label(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
+
+
+_RULES: dict[str, tuple[str, float, str]] = {
+    "sd": (
+        ">",
+        0.0,
+        "a standard deviation is above 0; recover it from an SE, interval or test, or leave the row out",
+    ),
+    "n": (">=", 2.0, "a group of at least 2 is needed for a standard deviation"),
+    "size": (">=", 1.0, "a group has at least 1 participant"),
+    "events": (">=", 0.0, "a number of events cannot be negative"),
+    "time": (">", 0.0, "person-time is above 0"),
+    "se": (">", 0.0, "a standard error is above 0"),
+}
+_KINDS = {
+    "sd": "sd", "sd1": "sd", "sd2": "sd", "n": "n", "n1": "n", "n2": "n",
+    "a": "events", "c": "events", "x": "events", "x1": "events", "x2": "events",
+    "t": "time", "t1": "time", "t2": "time", "se": "se",
+}  # fmt: skip
+
+
+def columns(*, events: bool = False, **values: npt.ArrayLike) -> tuple[FloatArray, ...]:
+    """Return the columns as float64 arrays of one shape, checked by their names.
+
+    Standard deviations, standard errors and person-times are above 0, groups of at least two
+    (with `events`: one), counts not negative, everything finite.
+
+    Raises
+    ------
+    RowError
+        Naming the row, the column, the value and the remedy.
+    EffectError
+        Columns of shapes that do not fit each other.
+    """
+    arrays = [np.asarray(_plain(v)) for v in values.values()]
+    for i, (name, array) in enumerate(zip(values, arrays, strict=True)):
+        arrays[i] = array if array.dtype == np.float64 else numbers(name, array.ravel()).reshape(array.shape)
+    try:
+        shaped = np.broadcast_arrays(*arrays)
+    except ValueError:
+        sizes = ", ".join(f"{name} {a.shape}" for name, a in zip(values, arrays, strict=True))
+        raise EffectError(f"columns of different lengths: {sizes}; give one value a row in each") from None
+    for name, array in zip(values, shaped, strict=True):
+        require(np.isfinite(array), name, array, "is missing or infinite; fill it in or leave the row out")
+        kind = _KINDS.get(name)
+        if kind is not None:
+            sign, low, remedy = _RULES["size" if events and kind == "n" else kind]
+            require(array > low if sign == ">" else array >= low, name, array, remedy)
+    return tuple(shaped)

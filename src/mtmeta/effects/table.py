@@ -109,12 +109,10 @@ class EffectSizes:
                 raise EffectError(
                     f"{name} has {len(part)} rows for {k} studies; all parts need the same length"
                 )
-        require(values["vi"] > 0, "vi", values["vi"], study, _SQUARE_IT)
+        require(values["vi"] > 0, "vi", values["vi"], _SQUARE_IT, study)
         for name in ("n", "n1", "n2"):
             if name in values:
-                require(
-                    ~(values[name] <= 0), name, values[name], study, "a number of participants is above 0"
-                )
+                require(~(values[name] <= 0), name, values[name], "a group has participants", study)
         for name, array in values.items():
             object.__setattr__(self, name, frozen(array))
 
