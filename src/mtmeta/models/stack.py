@@ -16,6 +16,7 @@ The basis always stands in the first p columns.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -308,7 +309,7 @@ def _aligned(
         present.shape[0] if present is not None and present.ndim == 2 else 1,
     )
     shape = (rows, y.shape[-1])
-    y = np.broadcast_to(y, shape)
+    y = y.reshape(shape) if y.size == rows * shape[1] else np.broadcast_to(y, shape)
     if v.ndim == 1 and present is None and (design is None or design.ndim == 2):
         v = v[None, :]
     else:
@@ -321,15 +322,17 @@ def _aligned(
 
 def _units(vmin: FloatArray, vmax: FloatArray, reach: FloatArray) -> FloatArray:
     """Return the power of two near the smallest standard error."""
-    with np.errstate(over="ignore"):
-        wide = (vmax / vmin > _WIDEST) | (reach * reach / vmin > _WIDEST)
-    if wide.any():
+    if not ((vmax <= _WIDEST * vmin) & (reach <= math.sqrt(_WIDEST) * np.sqrt(vmin))).all():
         raise ModelError(
             "variances or squared effects span more than 100 orders of magnitude; a variance is wrong, "
             "or the scale of the effects is"
         )
     root: FloatArray = np.ldexp(1.0, np.frexp(vmin)[1] // 2)
     return root
+
+
+def _for_rows(values: FloatArray, rows: int) -> FloatArray:
+    return values if len(values) == rows else np.broadcast_to(values, rows)
 
 
 def _intercept_stack(y: FloatArray, v: FloatArray, mask: FloatArray | None, n: FloatArray) -> Stack:
@@ -353,7 +356,7 @@ def _intercept_stack(y: FloatArray, v: FloatArray, mask: FloatArray | None, n: F
     vmin = v[:, 0]
     if mask is None:
         vmax = v.max(axis=1)
-        centred = d - d.mean(axis=1, keepdims=True)
+        centred = d - (np.add.reduce(d, axis=1) / k)[:, None]
     else:
         v = np.where(mask > 0.0, v, vmin[:, None])
         vmax = v.max(axis=1)
@@ -363,7 +366,6 @@ def _intercept_stack(y: FloatArray, v: FloatArray, mask: FloatArray | None, n: F
     d = d / root[:, None]
     centred = centred / root[:, None]
     unit = root * root
-    full = np.broadcast_to
     return Stack(
         d,
         v / unit[:, None],
@@ -371,10 +373,10 @@ def _intercept_stack(y: FloatArray, v: FloatArray, mask: FloatArray | None, n: F
         None,
         n,
         1,
-        full(vmin / unit, rows),
-        full(vmax / unit, rows),
+        _for_rows(vmin / unit, rows),
+        _for_rows(vmax / unit, rows),
         np.vecdot(centred, centred) / n,
-        full(root, rows),
+        _for_rows(root, rows),
         origin,
         None,
     )
@@ -418,7 +420,6 @@ def _design_stack(
     d = d / root[:, None]
     centred = centred / root[:, None]
     unit = root * root
-    full = np.broadcast_to
     return Stack(
         d,
         v / unit[:, None],
@@ -426,10 +427,10 @@ def _design_stack(
         L,
         n,
         p,
-        full(vmin / unit, rows),
-        full(vmax / unit, rows),
+        _for_rows(vmin / unit, rows),
+        _for_rows(vmax / unit, rows),
         np.vecdot(centred, centred) / n,
-        full(root, rows),
+        _for_rows(root, rows),
         origin,
         R,
     )

@@ -240,13 +240,13 @@ def _brackets(
     falls = positive[:, :-1] & ~positive[:, 1:]
     rows, cells = np.nonzero(falls)
     found = [_bracket(grid, rows, cells)]
-    # where the score, per unit of the log scale, comes near zero and turns back without crossing
+    # where the score, per unit of the log scale, comes near zero and turns back without crossing; at the
+    # boundary, where it is negative but its three-point slope points up
     slope = np.abs(grid.score) * (grid.tau2 + stack.vmin[:, None])
-    same = positive[:, :-2] == positive[:, 2:]
-    dips = same & (positive[:, 1:-1] == positive[:, 2:])
-    dips &= (slope[:, 1:-1] < slope[:, :-2]) & (slope[:, 1:-1] <= slope[:, 2:])
-    # at the boundary: negative, but its three-point slope points up
-    rising = ~positive[:, 0] & ~positive[:, 1] & (4.0 * slope[:, 1] - slope[:, 2] < 3.0 * slope[:, 0])
+    nearer = slope[:, 1:] < slope[:, :-1]
+    steady = positive[:, 1:] == positive[:, :-1]
+    dips = (nearer & steady)[:, :-1] & (steady & ~nearer)[:, 1:]
+    rising = ~positive[:, 0] & steady[:, 0] & (4.0 * slope[:, 1] - slope[:, 2] < 3.0 * slope[:, 0])
     if rising.any() or dips.any():
         rows, cells = np.nonzero(dips)
         edge = np.flatnonzero(rising)
@@ -307,25 +307,32 @@ def _refine(
     """Solve score = 0 between `low`, where it is positive, and `high`, where it is not.
 
     Newton's iteration on ``minus/plus - 1``; a step that leaves the bracket is replaced by its middle in
-    log(vmin + tau2). It stops when the next step, judged from the last two, is below 1e-15 of vmin + tau2.
+    log(vmin + tau2). It stops when the next step, judged from the last two, is below 2e-15 of vmin + tau2.
     """
     root = np.empty_like(start)
     rows = np.arange(len(start))
-    t, before = start, high - low
+    low, high, t, before = low.copy(), high.copy(), start, high - low
     for _ in range(_ROUNDS):
         at = moments(stack, t, derivatives=True)
         minus, minus2 = (at.trace, at.trace2) if restricted else (at.w, at.w2)
         score = at.qq - minus
         up = score > 0.0
-        low, high = np.where(up, t, low), np.where(up, high, t)
-        bend = 2.0 * minus * at.qqq - minus2 * at.qq  # at.qq > 0, or there would be no bracket
-        newton = t + score * at.qq / np.where(bend > 0.0, bend, 1.0)
-        inside = (bend > 0.0) & (newton > low) & (newton < high)
-        middle = stack.vmin * np.expm1(0.5 * (np.log1p(low / stack.vmin) + np.log1p(high / stack.vmin)))
-        new = np.where(inside, newton, middle)
-        step = np.abs(new - t)
-        scale = 1e-15 * (new + stack.vmin)
-        done = (step * (step / np.maximum(before, scale)) ** 2 <= scale) & inside | (high - low <= scale)
+        np.copyto(low, t, where=up)
+        np.copyto(high, t, where=~up)
+        bend = 2.0 * minus * at.qqq - minus2 * at.qq
+        new = t + score * at.qq / np.where(bend > 0.0, bend, np.inf)
+        scale = 2e-15 * (new + stack.vmin)
+        outside = (new <= low) | (new >= high)
+        if outside.any():
+            closed = high - low <= scale
+            middle = np.sqrt((stack.vmin + low) * (stack.vmin + high)) - stack.vmin
+            np.copyto(new, middle, where=outside)
+            step = np.abs(new - t)
+            done = closed | (~outside & (step * (step / np.maximum(before, scale)) ** 2 <= scale))
+        else:
+            step = np.abs(new - t)
+            ratio = step / before
+            done = step * ratio * ratio <= scale
         t, before = new, step
         if done.any():
             root[rows[done]] = t[done]
