@@ -41,7 +41,7 @@ PLANTED = [
     ),
     pytest.param("models", "measures", "import yaml", id="models import yaml by way of measures"),
     pytest.param("files", "models", "from pathlib import Path", id="models import pathlib"),
-    pytest.param("files", "effects.table", "import json", id="the effect table imports json"),
+    pytest.param("files", "effects.table", "import csv", id="the effect table imports csv"),
     pytest.param("calculators", "effects.continuous", "import pandas", id="a calculator imports pandas"),
     pytest.param(
         "calculators", "effects.binary", "import mtmeta.effects.table", id="a calculator imports the table"
