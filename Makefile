@@ -18,6 +18,7 @@ RUN  := $(STAMP)/run-$(call checksum,requirements/run.txt)
 DEV  := $(STAMP)/dev-$(call checksum,requirements/dev.txt)
 ALL  := $(STAMP)/all-$(call checksum,requirements/all.txt)
 OURS := $(STAMP)/ours-$(call checksum,pyproject.toml)
+READY := $(STAMP)/venv
 UV   := $(STAMP)/uv-$(call checksum,requirements/lock.txt)
 
 PIP := $(PY) -m pip --disable-pip-version-check
@@ -79,34 +80,33 @@ setup: $(RUN) $(OURS)
 setup-dev: $(RUN) $(DEV) $(OURS)
 setup-all: $(RUN) $(DEV) $(ALL) $(OURS)
 
-$(PY):
-	@test -n "$(PYTHON)" || { echo "mtmeta needs Python 3.11 or newer with venv and pip (Debian: python3 python3-venv);" \
-	  "none was found as python3.11 … python3.14 or python3, so install one or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+$(READY):
+	@test -n "$(PYTHON)" || { echo "mtmeta needs Python 3.11 or newer with venv and pip (on Debian: python3 and python3-venv);" \
+	  "none was found under the names python3.11, python3, python3.12 to python3.14. Install one, or say where it is:" \
+	  "make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Setting up .venv with $$($(PYTHON) --version), once; this takes a minute or two." >&2
 	@$(PYTHON) -m venv $(VENV)
-	@mkdir -p $(STAMP)
+	@mkdir -p $(STAMP) && touch $@
 
 # Names, versions and hashes come from the lock; where packages come from is left to pip's own settings (PIP_*, pip.conf).
 define install
-	@mkdir -p $(STAMP)
 	@$(PIP) install -qq --require-hashes -r requirements/$(1).txt
 	@rm -f $(STAMP)/$(1)-* && touch $@
 endef
 
-$(RUN): | $(PY)
+$(RUN): | $(READY)
 	$(call install,run)
 
-$(DEV): | $(PY) $(RUN)
+$(DEV): | $(READY) $(RUN)
 	$(call install,dev)
 
-$(ALL): | $(PY) $(DEV)
+$(ALL): | $(READY) $(DEV)
 	$(call install,all)
 
-$(OURS): | $(PY) $(RUN)
+$(OURS): | $(READY) $(RUN)
 	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@rm -f $(STAMP)/ours-* && touch $@
 
-$(UV): | $(PY)
-	@mkdir -p $(STAMP)
+$(UV): | $(READY)
 	@$(PIP) install -qq --require-hashes -r requirements/lock.txt
 	@rm -f $(STAMP)/uv-* && touch $@
