@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mtmeta.records import vocabulary as voc
+from mtmeta.records.forms import DATE, DOI, SLUG, PlacedError, no_control_characters
 
 __all__ = ["SCHEMA_VERSION", "Outcome", "Study", "json_schema"]
 
 SCHEMA_VERSION = 1
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
-Text = Annotated[str, Field(min_length=1, max_length=4000)]
-Doi = Annotated[str, Field(pattern=r"^10\.\d{4,9}/\S+$", max_length=200)]
+Slug = Annotated[str, Field(pattern=SLUG, max_length=80)]
+Text = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(no_control_characters)]
+Doi = Annotated[str, Field(pattern=DOI, max_length=200), AfterValidator(no_control_characters)]
 Pmid = Annotated[int, Field(ge=1, le=10**9)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -512,7 +513,7 @@ class Checked(Model):
     about: Text
     why: Text
     by: Text
-    when: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+    when: Annotated[str, Field(pattern=DATE)]
 
 
 class Study(Model):
@@ -541,19 +542,28 @@ class Study(Model):
 
     @model_validator(mode="after")
     def _unique(self) -> Study:
+        found: list[tuple[tuple[str | int, ...], str]] = []
         seen: set[str] = set()
-        for outcome in self.outcomes:
+        for position, outcome in enumerate(self.outcomes):
             if outcome.id in seen:
-                raise ValueError(f"outcome id {outcome.id!r} stands twice; give each outcome its own id")
+                message = f"{outcome.id} stands twice; give each outcome its own id"
+                found.append((("outcomes", position, "id"), message))
             seen.add(outcome.id)
-        pointers: tuple[Flag | Checked, ...] = (*self.flags, *self.checked)
-        for flag in pointers:
-            target = flag.about.removeprefix("outcomes.").split(".")[0]
-            if flag.about != "study" and target not in seen:
-                raise ValueError(
-                    f"about: {flag.about!r} names no outcome; write study or outcomes.<id> with one of "
-                    + (", ".join(sorted(seen)) or "(the record has no outcomes)")
-                )
+        known = ", ".join(sorted(seen)) or "(the record has no outcomes)"
+        pointers: tuple[tuple[str, tuple[Flag | Checked, ...]], ...] = (
+            ("flags", self.flags),
+            ("checked", self.checked),
+        )
+        for key, entries in pointers:
+            for position, entry in enumerate(entries):
+                target = entry.about.removeprefix("outcomes.").split(".")[0]
+                if entry.about != "study" and not (entry.about.startswith("outcomes.") and target in seen):
+                    message = (
+                        f"names no outcome: {entry.about}; write study, or outcomes.<id> with one of {known}"
+                    )
+                    found.append(((key, position, "about"), message))
+        if found:
+            raise PlacedError(found)
         return self
 
     def outcome(self, outcome_id: str) -> Outcome:
