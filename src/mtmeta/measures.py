@@ -121,6 +121,7 @@ _ALL = (
     Measure("PETO", "Log odds ratio (Peto)", _EVENTS, "log"),
     Measure("AS", "Arcsine square root risk difference", _EVENTS),
     Measure("PHI", "Phi coefficient", _EVENTS),
+    Measure("YUQ", "Yule's Q", _EVENTS),
     Measure("HR", "Log hazard ratio", "yi vi", "log"),
     # rates
     Measure("IRR", "Log incidence rate ratio", _RATES, "log"),

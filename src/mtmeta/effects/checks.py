@@ -10,9 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtmeta.errors import EffectError
+from mtmeta.errors import EffectError, UsageError
 
-__all__ = ["FloatArray", "RowError", "columns", "frozen", "labels", "numbers", "require", "rows_of"]
+__all__ = [
+    "FloatArray",
+    "RowError",
+    "check_variance",
+    "columns",
+    "frozen",
+    "labels",
+    "numbers",
+    "require",
+    "rows_of",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -202,6 +212,20 @@ def _label(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
+
+
+def check_variance(value: str, allowed: tuple[str, ...], measure: str) -> str:
+    """Return `value` when `measure` has such a sampling variance.
+
+    Raises
+    ------
+    UsageError
+        With the choices that exist.
+    """
+    if value in allowed:
+        return value
+    choices = ", ".join(map(repr, allowed))
+    raise UsageError(f"variance={value!r} does not exist for {measure}; use {choices}")
 
 
 _RULES: dict[str, tuple[str, float, str]] = {

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from mtmeta.effects.checks import FloatArray, columns, require
+from mtmeta.effects.checks import FloatArray, check_variance, columns, require
 from mtmeta.errors import UsageError
 from mtmeta.measures import check_choice
 
@@ -385,7 +385,7 @@ def glass_delta(
     (np.float64(0.48418262), np.float64(0.09468866))
     """
     check_choice("standardizer", standardizer, ("control", "treatment"))
-    check_choice("variance", variance, ("LS",) if heteroscedastic else ("LS", "LS2", "UB", "AV"))
+    check_variance(variance, ("LS",) if heteroscedastic else ("LS", "LS2", "UB", "AV"), "Glass' delta")
     if variance == "UB" and correction != "exact":
         raise UsageError(f"variance='UB' is unbiased only for the exact correction, not for {correction!r}")
     m1, sd1, n1, m2, sd2, n2 = columns(m1=m1, sd1=sd1, n1=n1, m2=m2, sd2=sd2, n2=n2)

@@ -199,6 +199,84 @@ class EffectSizes:
         _warn_of_standard_errors(table)
         return table
 
+    @classmethod
+    def from_frame(
+        cls,
+        df: pd.DataFrame,
+        measure: Measure | str = "SMD",
+        study: str = "study",
+        variance: str = "LS",
+        zero_cells: str = "metafor",
+        cluster: str | None = None,
+        moderators: Sequence[str] | str | pd.DataFrame | None = None,
+    ) -> EffectSizes:
+        """Compute effects from columns of raw data, one row an effect.
+
+        Parameters
+        ----------
+        df : DataFrame of k rows
+            The columns that the measure needs: ``m1 sd1 n1 m2 sd2 n2`` (two groups), ``a n1 c n2``
+            (events), ``m1 m2 sd1 sd2 n r`` (paired, m1 − m2), ``x1 t1 x2 t2`` (rates), ``r n``,
+            ``x n``, ``x t``, ``m sd n``; see ``measure_of(code).needs``. Where they are not there,
+            ``yi`` and ``vi`` (or ``sei``, standard errors) are taken as they stand.
+        measure : Measure or str, default "SMD"
+            metafor's code, with the meaning it has in ``escalc`` of metafor 5.1.
+        study : str, default "study"
+            Column of the labels. Without a column "study" they are "1" to "k".
+        variance : {"LS", "LS2", "UB", "AV", "RevMan", "HO", "ST", "CS"}, default "LS"
+            Sampling variance; each measure has some of them, and the message of the error says which.
+        zero_cells : {"metafor", "RevMan", "none"}, default "metafor"
+            What to do with zero cells of events; see :func:`mtmeta.effects.binary.odds_ratio`.
+        cluster : str, optional
+            Column of what makes effects depend on each other; the study by default.
+        moderators : column name, list of them, or DataFrame of k rows, optional
+
+        Returns
+        -------
+        EffectSizes
+            `columns` holds what is left of `df`: all but study, cluster, moderators and effects.
+
+        Raises
+        ------
+        EffectError
+            A missing column; a value that is missing, text, negative, or impossible (an SD of 0,
+            more events than people): the message names study, column, value and remedy.
+        UsageError
+            An unknown measure or choice, or a variance that the measure does not have.
+
+        Warns
+        -----
+        DataWarning
+            Rows that RevMan's zero-cell rule leaves without an estimate; they are left out.
+
+        Examples
+        --------
+        Borenstein et al. (2009), ch. 14, data set 1: Carroll and Grant.
+
+        >>> import pandas as pd
+        >>> df = pd.DataFrame({"study": ["Carroll", "Grant"], "m1": [94, 98], "sd1": [22, 21], "n1": [60, 65],
+        ...                    "m2": [92, 92], "sd2": [20, 22], "n2": [60, 65]})
+        >>> es = EffectSizes.from_frame(df, measure="SMD")
+        >>> es.yi.round(6), es.study
+        (array([0.094524, 0.277356]), ('Carroll', 'Grant'))
+        """
+        from mtmeta.effects.frame import effects_of_frame
+
+        kind = measure_of(measure)
+        found = effects_of_frame(df, kind, study, variance, zero_cells, cluster, moderators)
+        return cls.of(
+            found.yi,
+            found.vi,
+            kind,
+            study=found.study,
+            cluster=found.cluster,
+            n=found.n,
+            n1=found.n1,
+            n2=found.n2,
+            moderators=found.moderators,
+            columns=found.columns,
+        )
+
     @property
     def k(self) -> int:
         """Number of effects."""
