@@ -1,0 +1,68 @@
+"""Figures in one call: layout and ink together, on a new page or on any ax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from mtmeta.figures.layout.forest import Better, ColumnLike, forest_layout
+from mtmeta.figures.layout.protocols import PooledLike
+from mtmeta.figures.style import Style, StyleName, Width
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["forest"]
+
+
+def forest(
+    result: PooledLike | Sequence[PooledLike],
+    ax: Axes | None = None,
+    *,
+    left: Sequence[ColumnLike] | None = None,
+    right: Sequence[ColumnLike] | None = None,
+    sort: str | None = None,
+    better: Better | None = None,
+    arms: tuple[str, str] = ("music", "control"),
+    mid: float | Sequence[float] = (),
+    xlim: tuple[float, float] | None = None,
+    prediction: Literal["bar", "shade", "density", "none"] = "bar",
+    level: float = 0.95,
+    title: str = "",
+    style: Style | StyleName = "plain",
+    width: float | Width | None = None,
+) -> Axes:
+    """Draw a forest plot.
+
+    Parameters
+    ----------
+    result : pooled result, or several of the same effects
+    ax : Axes, optional
+        Whose place the plot fills; a new page of the right size by default.
+    left, right, sort, better, arms, mid, xlim, prediction, level, title, style
+        See :func:`mtmeta.figures.layout.forest.forest_layout`.
+    width : float or {"single", "one-and-half", "double"}, optional
+        Of a new page, in millimetres or in columns of the style's journal.
+
+    Returns
+    -------
+    Axes
+        Its x axis is the effect on the scale of analysis. ``ax.figure`` is what :func:`save` takes.
+    """
+    from mtmeta.figures.draw.forest import draw_forest, forest_axes
+
+    layout = forest_layout(
+        result,
+        left=left,
+        right=right,
+        sort=sort,
+        better=better,
+        arms=arms,
+        mid=mid,
+        xlim=xlim,
+        prediction=prediction,
+        level=level,
+        title=title,
+        style=style,
+    )
+    return draw_forest(layout, forest_axes(layout, width=width) if ax is None else ax)

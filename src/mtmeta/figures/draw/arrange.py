@@ -1,0 +1,424 @@
+"""Where everything of a forest plot goes on its page: measured, in points from the top left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mtmeta.figures.draw.canvas import Meter
+from mtmeta.figures.layout.table import Column, ForestLayout, Row
+
+__all__ = ["Arranged", "Placed", "arrange"]
+
+# all in multiples of the text size
+PAD = 0.9  # page margin
+GAP = 1.3  # between columns
+PANEL_GAP = 1.6  # between columns and panel
+INDENT = 1.0
+LINE = 1.25  # second and further lines of a wrapped label
+MIN_PANEL = 11.0
+SPACE, BOLD_SPACE = 0.32, 0.14  # between the lanes of a column
+LIGHT = 1.55  # width of a risk-of-bias column
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A row with its place: top and height in points, label broken into lines."""
+
+    row: Row
+    top: float
+    height: float
+    lines: tuple[str, ...]
+
+    @property
+    def middle(self) -> float:
+        """Where marks and single-line cells are centred."""
+        return self.top + self.height / 2.0
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """A forest plot's places on a page, in points.
+
+    Attributes
+    ----------
+    size : float
+        Text size.
+    width, height : float
+        Of the page.
+    columns : tuple of (float, float)
+        Left and right end of each column.
+    lanes : tuple of tuple of float
+        Right ends of each column's lanes.
+    heads : tuple of tuple of str
+        Header lines of each column.
+    panels : tuple of (float, float)
+    lights : tuple of float
+        Middle of each risk-of-bias column.
+    rows : tuple of Placed
+    title, foot, legend : tuple of str
+        Broken into lines.
+    title_top, group_base, head_base, head_rule, rows_top, rows_end, foot_top, legend_top : float
+    """
+
+    size: float
+    width: float
+    height: float
+    columns: tuple[tuple[float, float], ...]
+    lanes: tuple[tuple[float, ...], ...]
+    heads: tuple[tuple[str, ...], ...]
+    panels: tuple[tuple[float, float], ...]
+    lights: tuple[float, ...]
+    rows: tuple[Placed, ...]
+    title: tuple[str, ...]
+    foot: tuple[str, ...]
+    legend: tuple[str, ...]
+    group_base: float
+    head_base: float
+    head_rule: float
+    rows_end: float
+    foot_top: float
+    legend_top: float
+
+
+@dataclass(frozen=True)
+class _Widths:
+    """Column widths at one text size and label limit."""
+
+    columns: tuple[float, ...]
+    lanes: tuple[tuple[float, ...], ...]
+    heads: tuple[tuple[str, ...], ...]
+    labels: tuple[tuple[str, ...], ...]
+
+
+def arrange(
+    layout: ForestLayout, meter: Meter, *, width: float | None = None, height: float | None = None
+) -> Arranged:
+    """Place a layout on a page.
+
+    Parameters
+    ----------
+    layout : ForestLayout
+    meter : Meter
+    width, height : float, optional
+        Room in points. Without them the page takes what the figure needs at the style's text size; with
+        them labels are wrapped harder first, and only then is the text made smaller.
+
+    Returns
+    -------
+    Arranged
+    """
+    size = layout.style.size
+    if width is None:
+        return _place(layout, meter, size, layout.style.label, None)
+    while True:
+        for label in (layout.style.label, 18.0, 15.0, 12.0, 10.0, 8.0):
+            if label > layout.style.label:
+                continue
+            placed = _place(layout, meter, size, label, width)
+            low = min((b - a for a, b in placed.panels), default=MIN_PANEL * size)
+            if low >= MIN_PANEL * size * 0.999 and (height is None or placed.height <= height):
+                return placed if height is None else replace(placed, height=height)
+        size *= 0.96
+        if size < 0.5:  # a page of nothing: let it be drawn, the caller has been told
+            return placed if height is None else replace(placed, height=height)
+
+
+def smallest_page(layout: ForestLayout, meter: Meter) -> tuple[float, float]:
+    """Width and height in points that the layout needs at the smallest text size its style allows."""
+    size = layout.style.smallest
+    wide = _place(layout, meter, size, 15.0, None)
+    spare = sum(b - a - MIN_PANEL * size for a, b in wide.panels)
+    return (wide.width - max(0.0, spare), wide.height)
+
+
+# ---- widths -----------------------------------------------------------------------------------
+
+
+def _measure(layout: ForestLayout, meter: Meter, size: float, label: float) -> _Widths:
+    labels = _labels(layout, meter, size, label)
+    columns, lanes, heads = [], [], []
+    for j, column in enumerate(layout.columns):
+        if column.key == "study":
+            own: list[float] = [
+                max(
+                    (
+                        meter.width(line, size, bold=r.bold) + r.indent * INDENT * size
+                        for r, lines in zip(layout.rows, labels, strict=True)
+                        if r.cells
+                        for line in lines
+                    ),
+                    default=0.0,
+                )
+            ]
+        else:
+            own = _lane_widths(layout, meter, size, j)
+        head = _head_lines(column, meter, size, sum(own), bold=layout.style.bold_head)
+        wide = max([sum(own), *(meter.width(h, size, bold=layout.style.bold_head) for h in head)])
+        columns.append(wide)
+        lanes.append(tuple(own))
+        heads.append(head)
+    return _Widths(tuple(columns), tuple(lanes), tuple(heads), labels)
+
+
+def _labels(layout: ForestLayout, meter: Meter, size: float, label: float) -> tuple[tuple[str, ...], ...]:
+    study = layout.column("study")
+    out = []
+    for row in layout.rows:
+        text = meter.clean(row.cells[study].text if row.cells and study >= 0 else row.text)
+        limit = (label - row.indent * INDENT) * size
+        wrapped = meter.wrap(text, size, limit, bold=row.bold) if row.cells else (text,)
+        out.append(wrapped)
+    return tuple(out)
+
+
+def _lane_widths(layout: ForestLayout, meter: Meter, size: float, j: int) -> list[float]:
+    count = max((len(r.cells[j].parts) for r in layout.rows if r.cells), default=1) or 1
+    lanes = [0.0] * count
+    single = 0.0
+    for row in layout.rows:
+        if not row.cells:
+            continue
+        parts = row.cells[j].parts
+        if len(parts) == count:
+            for i, part in enumerate(parts):
+                # bold numbers may use most of the space between lanes, so that the others stand close
+                space = (BOLD_SPACE if row.bold else SPACE) * size if part.endswith(" ") else 0.0
+                text = meter.clean(part).rstrip()
+                lanes[i] = max(lanes[i], meter.width(text, size, bold=row.bold) + space)
+        elif parts:
+            single = max(single, meter.width(meter.clean("".join(parts)), size, bold=row.bold))
+    lanes[0] += max(0.0, single - sum(lanes))
+    return lanes
+
+
+def _head_lines(column: Column, meter: Meter, size: float, own: float, *, bold: bool) -> tuple[str, ...]:
+    head = meter.clean(column.header)
+    if column.key == "study" or meter.width(head, size, bold=bold) <= own + 2.0 * size:
+        return (head,)
+    return meter.wrap(head, size, max(own, 5.5 * size), bold=bold)
+
+
+def groups_of(columns: tuple[Column, ...]) -> list[tuple[str, int, int]]:
+    """Spanning headers as (text, first column, last column)."""
+    out: list[tuple[str, int, int]] = []
+    for j, c in enumerate(columns):
+        if (
+            out
+            and c.group
+            and out[-1][0] == c.group
+            and out[-1][2] == j - 1
+            and columns[j - 1].side == c.side
+        ):
+            out[-1] = (c.group, out[-1][1], j)
+        else:
+            out.append((c.group, j, j))
+    return [g for g in out if g[0]]
+
+
+def _widen_for_groups(layout: ForestLayout, meter: Meter, size: float, widths: list[float]) -> list[float]:
+    for text, first, last in groups_of(layout.columns):
+        have = sum(widths[first : last + 1]) + GAP * size * (last - first)
+        need = meter.width(meter.clean(text), size, bold=layout.style.bold_head)
+        if need > have:
+            widths[first] += need - have
+    return widths
+
+
+# ---- places -----------------------------------------------------------------------------------
+
+
+def _place(layout: ForestLayout, meter: Meter, size: float, label: float, width: float | None) -> Arranged:
+    style = layout.style
+    measured = _measure(layout, meter, size, label)
+    widths = _widen_for_groups(layout, meter, size, list(measured.columns))
+    left = [j for j, c in enumerate(layout.columns) if c.side == "left"]
+    right = [j for j, c in enumerate(layout.columns) if c.side == "right"]
+    pad, gap = PAD * size, GAP * size
+    lights = LIGHT * size * len(layout.domains) + (gap if layout.domains else 0.0)
+    fixed = 2 * pad + sum(widths) + gap * (max(0, len(left) - 1) + max(0, len(right) - 1)) + lights
+    count = len(layout.panels)
+    fixed += PANEL_GAP * size * (max(0, count - 1) + (count > 0 and bool(left)) + (count > 0 and bool(right)))
+    natural = max(style.panel * size * (1.0 if count < 2 else 0.75), _panel_need(layout, meter, size))
+    page = fixed + count * natural if width is None else width
+    panel = (page - fixed) / count if count else 0.0
+
+    x = pad
+    ends: dict[int, tuple[float, float]] = {}
+    for j in left:
+        ends[j] = (x, x + widths[j])
+        x += widths[j] + gap
+    x += (PANEL_GAP - GAP) * size if left else 0.0
+    panels = []
+    for _ in range(count):
+        panels.append((x, x + panel))
+        x += panel + PANEL_GAP * size
+    if not right:
+        x -= PANEL_GAP * size - (gap if layout.domains else 0.0) if count else 0.0
+    for j in right:
+        ends[j] = (x, x + widths[j])
+        x += widths[j] + gap
+    middles = tuple(x + LIGHT * size * (i + 0.5) for i in range(len(layout.domains)))
+    columns = tuple(ends[j] for j in range(len(layout.columns)))
+    lanes = tuple(
+        _lane_ends(ends[j], measured.lanes[j], layout.columns[j]) for j in range(len(layout.columns))
+    )
+    return _stack(layout, meter, size, page, columns, lanes, measured, tuple(panels), middles)
+
+
+def _panel_need(layout: ForestLayout, meter: Meter, size: float) -> float:
+    """Width at which each panel's tick labels stand apart and its header fits."""
+    need = MIN_PANEL * size
+    for panel in layout.panels:
+        bold = layout.style.bold_head
+        need = max([need, *(meter.width(line, size, bold=bold) for line in panel.header.split("\n"))])
+    return need
+
+
+def _lane_ends(ends: tuple[float, float], lanes: tuple[float, ...], column: Column) -> tuple[float, ...]:
+    """Right ends of lanes: the block of numbers stands centred under a wider header, or where aligned."""
+    room = ends[1] - ends[0] - sum(lanes)
+    x = ends[1] - (room / 2.0 if column.align == "centre" or len(lanes) > 1 else 0.0) - sum(lanes)
+    out = []
+    for lane in lanes:
+        x += lane
+        out.append(x)
+    return tuple(out)
+
+
+def _stack(
+    layout: ForestLayout,
+    meter: Meter,
+    size: float,
+    page: float,
+    columns: tuple[tuple[float, float], ...],
+    lanes: tuple[tuple[float, ...], ...],
+    measured: _Widths,
+    panels: tuple[tuple[float, float], ...],
+    lights: tuple[float, ...],
+) -> Arranged:
+    style, pad = layout.style, PAD * size
+    room = page - 2 * pad
+    title = meter.wrap(meter.clean(layout.title), size * 1.15, room, bold=True) if layout.title else ()
+    y = pad + len(title) * 1.15 * LINE * size + (0.6 * size if title else 0.0)
+    depth = _head_depth(layout, measured)
+    group = bool(groups_of(layout.columns))
+    group_base = y + size
+    y += (LINE + 0.35) * size if group else 0.0
+    head_base = y + size * (1.0 + LINE * (depth - 1))
+    y += size * (LINE * depth + 0.25)
+    head_rule = y
+    y += 0.35 * size
+    rows = []
+    block = (
+        columns[0][0],
+        max((c[1] for c, s in zip(columns, layout.columns, strict=True) if s.side == "left")),
+    )
+    for row, lines in zip(layout.rows, measured.labels, strict=True):
+        if not row.cells:
+            limit = block[1] - block[0] - row.indent * INDENT * size
+            lines = tuple(p for line in lines for p in meter.wrap(line, size, limit, bold=row.bold))
+        y += row.gap * style.leading * size
+        tall = style.leading * size + (len(lines) - 1) * LINE * size
+        if row.kind == "note":
+            tall = (LINE * len(lines) + 0.15) * size
+        rows.append(Placed(row, y, tall, lines))
+        y += tall
+    rows_end = y + 0.25 * size
+    y = rows_end + (axis_depth(layout, meter, size, panels, page) if layout.panels else 0.2 * size)
+    foot_top = y + (0.55 * size if layout.foot else 0.0)
+    foot = tuple(p for line in layout.foot for p in meter.wrap(meter.clean(line), size, room))
+    y = foot_top + len(foot) * 1.4 * size
+    legend_top = y + (0.5 * size if layout.legend else 0.0)
+    entries = tuple(
+        (meter.clean(meaning), 2.4 * size + meter.width(meter.clean(meaning), size))
+        for _, _, meaning in layout.legend
+    )
+    legend_rows = _flow([w for _, w in entries], room, 1.5 * size)
+    y = legend_top + (max(legend_rows) + 1) * 1.6 * size if legend_rows else y
+    return Arranged(
+        size=size,
+        width=page,
+        height=y + pad * 0.8,
+        columns=columns,
+        lanes=lanes,
+        heads=measured.heads,
+        panels=panels,
+        lights=lights,
+        rows=tuple(rows),
+        title=title,
+        foot=foot,
+        legend=tuple(text for text, _ in entries),
+        group_base=group_base,
+        head_base=head_base,
+        head_rule=head_rule,
+        rows_end=rows_end,
+        foot_top=foot_top,
+        legend_top=legend_top,
+    )
+
+
+def _flow(widths: list[float], room: float, gap: float) -> list[int]:
+    """Row in which each legend entry stands when they are set one after the other."""
+    out, x, row = [], 0.0, 0
+    for w in widths:
+        if x and x + w > room:
+            row, x = row + 1, 0.0
+        out.append(row)
+        x += w + gap
+    return out
+
+
+def _head_depth(layout: ForestLayout, measured: _Widths) -> int:
+    depth = max((len(h) for h in measured.heads), default=1)
+    return max([depth, *(p.header.count("\n") + 1 for p in layout.panels if p.header)])
+
+
+def axis_depth(
+    layout: ForestLayout, meter: Meter, size: float, panels: tuple[tuple[float, float], ...], page: float
+) -> float:
+    """Height in points that axes need under the rows: ticks, labels, name, directions."""
+    depth = 0.45 + 1.3
+    names = [
+        meter.wrap(meter.clean(p.axis_label), size, name_room(box, page, size))
+        for p, box in _boxes(layout, panels)
+    ]
+    depth += LINE * max((len(n) for n in names), default=0) + 0.1
+    if layout.style.favours == "below" and any(any(p.favours) for p in layout.panels):
+        depth += LINE + 0.15 if favours_lines(layout, meter, size, panels, page) == 1 else 2 * LINE + 0.15
+    return depth * size
+
+
+def name_room(box: tuple[float, float], page: float, size: float) -> float:
+    """Width an axis name may take: somewhat more than its panel, never more than the page."""
+    return min(page - 2 * PAD * size, max(1.35 * (box[1] - box[0]), 14.0 * size))
+
+
+def _boxes(layout: ForestLayout, panels: tuple[tuple[float, float], ...]):  # type: ignore[no-untyped-def]
+    return list(zip(layout.panels, panels, strict=True))
+
+
+def favours_lines(
+    layout: ForestLayout, meter: Meter, size: float, panels: tuple[tuple[float, float], ...], page: float
+) -> int:
+    """One line for the directions where both sides have room, else two."""
+    for i, (panel, box) in enumerate(_boxes(layout, panels)):
+        room_left, room_right = favours_room(layout, i, box, page, size, panels)
+        wide = [meter.width(f"{meter.clean(t)} →", size) for t in panel.favours]
+        if wide[0] + wide[1] + 1.2 * size > room_right - room_left:
+            return 2
+    return 1
+
+
+def favours_room(
+    layout: ForestLayout,
+    i: int,
+    box: tuple[float, float],
+    page: float,
+    size: float,
+    panels: tuple[tuple[float, float], ...],
+) -> tuple[float, float]:
+    """Between which points the directions of a panel may stand."""
+    pad = PAD * size
+    low = pad if i == 0 else (panels[i - 1][1] + box[0]) / 2.0 + 0.2 * size
+    high = page - pad if i == len(panels) - 1 else (box[1] + panels[i + 1][0]) / 2.0 - 0.2 * size
+    return (low, high)

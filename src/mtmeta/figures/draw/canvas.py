@@ -1,0 +1,283 @@
+"""A page in points: text that is measured before it is set, and ink gathered into few artists."""
+
+from __future__ import annotations
+
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, fontManager, get_font
+from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
+
+from mtmeta.errors import DataWarning
+from mtmeta.figures.style import Style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Canvas", "Meter", "box_of", "new_axes"]
+
+Point = tuple[float, float]
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_CONTROL = dict.fromkeys((*range(32), 127), " ") | {ord("\N{SOFT HYPHEN}"): ""}
+
+
+def new_axes(width: float, height: float, style: Style) -> Axes:
+    """One ax filling a new page of `width` × `height` inches.
+
+    A plain ``Figure`` outside pyplot, so that nothing global changes; only where the user works
+    interactively with pyplot already (a notebook) is the figure pyplot's, so that it is shown.
+    """
+    import sys
+
+    import matplotlib
+
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None and matplotlib.is_interactive():
+        figure = pyplot.figure(figsize=(width, height), facecolor=style.paper)
+    else:
+        figure = Figure(figsize=(width, height), facecolor=style.paper)
+    return figure.add_axes((0.0, 0.0, 1.0, 1.0))  # type: ignore[no-any-return]
+
+
+def box_of(ax: Axes) -> tuple[float, float]:
+    """Width and height in points of the place an ax has on its page."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    box = ax.get_window_extent()
+    return (box.width * 72.0 / figure.dpi, box.height * 72.0 / figure.dpi)
+
+
+@lru_cache(maxsize=64)
+def _font_path(family: str) -> str | None:
+    try:
+        return str(fontManager.findfont(FontProperties(family=[family]), fallback_to_default=False))
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=64)
+def _glyphs(path: str) -> frozenset[int]:
+    return frozenset(get_font(path).get_charmap())
+
+
+@lru_cache(maxsize=1024)
+def _system_family(char: str) -> str | None:
+    """Return a font of this system that has the character: the first by name, so always the same."""
+    for name, path in sorted({(e.name, e.fname) for e in fontManager.ttflist if e.style == "normal"}):
+        # "Last Resort" has a picture of a missing glyph for every character there is
+        if not name.startswith("Last Resort") and ord(char) in _glyphs(path):
+            return name
+    return None
+
+
+class Meter:
+    """Measures text in a style's fonts without a renderer, in points.
+
+    Widths are those of unhinted outlines, which every vector format uses and from which a raster
+    at any resolution differs by less than the room left between columns.
+    """
+
+    def __init__(self, style: Style) -> None:
+        self.style = style
+        self._families = [f for f in style.font if _font_path(f)] or ["DejaVu Sans"]
+        self._known = frozenset().union(*(_glyphs(str(_font_path(f))) for f in self._families))
+        self._cache: dict[tuple[str, bool], float] = {}
+        self._warned: set[str] = set()
+
+    def clean(self, text: str) -> str:
+        """Text as it can be set: control characters are spaces, a glyph no font has is named and replaced."""
+        text = text.translate(_CONTROL)
+        missing = [
+            c for c in text if ord(c) not in self._known and not _system_family(c) and not _invisible(c)
+        ]
+        if missing:
+            self._warn(missing)
+            for c in missing:
+                text = text.replace(c, REPLACEMENT)
+        return text
+
+    def _warn(self, missing: Sequence[str]) -> None:
+        new = [c for c in dict.fromkeys(missing) if c not in self._warned]
+        self._warned.update(new)
+        if new:
+            names = ", ".join(f"{c!r} ({unicodedata.name(c, f'U+{ord(c):04X}')})" for c in new)
+            warnings.warn(
+                f"no font of this system has {names}; they are drawn as {REPLACEMENT}. Install a font that "
+                "has them (such as Noto Sans) or name one in Style.font",
+                DataWarning,
+                stacklevel=3,
+            )
+
+    def families(self, text: str) -> list[str]:
+        """Font families for a text: the style's, then a system font for what those lack."""
+        more = {_system_family(c) for c in text if ord(c) not in self._known} - {None}
+        return [*self._families, *sorted(f for f in more if f)]
+
+    def width(self, text: str, size: float, *, bold: bool = False) -> float:
+        """Width of one line in points."""
+        if not text:
+            return 0.0
+        unit = self._cache.get((text, bold))
+        if unit is None:
+            props = FontProperties(
+                family=self.families(text), size=100.0, weight="bold" if bold else "normal"
+            )
+            unit = float(text_to_path.get_text_width_height_descent(text, props, False)[0]) / 100.0
+            self._cache[(text, bold)] = unit
+        return unit * size
+
+    def wrap(self, text: str, size: float, limit: float, *, bold: bool = False) -> tuple[str, ...]:
+        """Break a text at spaces, and a word that is too long inside, to lines of at most `limit`."""
+        if self.width(text, size, bold=bold) <= limit:
+            return (text,)
+        lines, line = [], ""
+        for word in self._pieces(text, size, limit, bold=bold):
+            trial = f"{line} {word}" if line else word
+            if line and self.width(trial, size, bold=bold) > limit:
+                lines.append(line)
+                line = word
+            else:
+                line = trial
+        return (*lines, line)
+
+    def _pieces(self, text: str, size: float, limit: float, *, bold: bool) -> Iterable[str]:
+        for word in text.split(" "):
+            rest = word
+            while len(rest) > 1 and self.width(rest, size, bold=bold) > limit:
+                cut = max(1, int(len(rest) * limit / self.width(rest, size, bold=bold)))
+                while cut > 1 and self.width(rest[:cut], size, bold=bold) > limit:
+                    cut -= 1
+                yield rest[:cut]
+                rest = rest[cut:]
+            yield rest
+
+
+def _invisible(char: str) -> bool:
+    return unicodedata.category(char) in ("Cf", "Zs", "Mn")
+
+
+@dataclass
+class Canvas:
+    """Gathers ink in points from the top left corner and puts it on an ax as few artists.
+
+    Attributes
+    ----------
+    ax : Axes
+    width, height : float
+        Of the page in points.
+    x_of : callable
+        From points to the x of the ax's data, so that users may add to the plot in effect units.
+    """
+
+    ax: Axes
+    meter: Meter
+    width: float
+    height: float
+    x_of: Callable[[float], float] = lambda x: x
+    _lines: dict[tuple[Any, ...], list[list[Point]]] = field(default_factory=dict)
+    _shapes: dict[tuple[Any, ...], list[list[Point]]] = field(default_factory=dict)
+
+    def line(
+        self, points: Sequence[Point], *, colour: str, width: float, dash: Any = "solid", z: float = 2.0
+    ) -> None:
+        """Add a line through points."""
+        self._lines.setdefault((z, colour, width, dash), []).append([(self.x_of(x), y) for x, y in points])
+
+    def shape(
+        self,
+        points: Sequence[Point],
+        *,
+        face: str,
+        edge: str = "none",
+        width: float = 0.0,
+        alpha: float | None = None,
+        z: float = 3.0,
+    ) -> None:
+        """Add a filled polygon."""
+        key = (z, face, edge, width, alpha)
+        self._shapes.setdefault(key, []).append([(self.x_of(x), y) for x, y in points])
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: float,
+        align: Literal["left", "right", "centre"] = "left",
+        bold: bool = False,
+        colour: str | None = None,
+        turn: float = 0.0,
+    ) -> None:
+        """One line of text with its baseline at `y`; never read as markup."""
+        if not text:
+            return
+        self.ax.add_artist(
+            Text(
+                self.x_of(x),
+                y,
+                text,
+                fontfamily=self.meter.families(text),
+                fontsize=size,
+                fontweight="bold" if bold else "normal",
+                fontstyle="normal",
+                color=colour or self.meter.style.ink,
+                ha="center" if align == "centre" else align,
+                va="baseline",
+                rotation=turn,
+                rotation_mode="anchor",
+                parse_math=False,
+                usetex=False,
+                clip_on=False,
+                zorder=5.0,
+            )
+        )
+
+    def flush(self) -> None:
+        """Put lines and shapes on the ax: one artist for each kind of ink."""
+        for (z, colour, width, dash), segments in self._lines.items():
+            self.ax.add_collection(
+                LineCollection(
+                    segments,
+                    colors=colour,
+                    linewidths=width,
+                    linestyles=dash,
+                    capstyle="butt",
+                    zorder=z,
+                    antialiaseds=True,
+                    clip_on=False,
+                ),
+                autolim=False,
+            )
+        for (z, face, edge, width, alpha), polygons in self._shapes.items():
+            self.ax.add_collection(
+                PolyCollection(
+                    polygons,
+                    facecolors=face,
+                    edgecolors=edge,
+                    linewidths=width,
+                    alpha=alpha,
+                    zorder=z,
+                    antialiaseds=True,
+                    clip_on=False,
+                ),
+                autolim=False,
+            )
+
+    def claim(self, low: float, high: float) -> None:
+        """Make the ax a page of points: no frame, y downwards, x in its data units between low and high."""
+        ax = self.ax
+        ax.set_axis_off()
+        ax.set_facecolor(self.meter.style.paper)
+        ax.set_autoscale_on(False)
+        ax.set_xscale("linear")
+        ax.set_yscale("linear")
+        ax.set_xlim(low, high)
+        ax.set_ylim(self.height, 0.0)

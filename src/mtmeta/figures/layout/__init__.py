@@ -1,0 +1,1 @@
+"""Layouts: figures as data. Nothing here knows how ink is made."""
