@@ -88,6 +88,8 @@ def explain(
     kind = error["type"]
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return [_tag(place, str(context["discriminator"]).strip("'"))]
+    if kind == "too_short" and isinstance(place.value, list) and len(place.value) >= context["min_length"]:
+        return []  # long enough, but its items are wrong, which pydantic reports too
     if kind in _MESSAGES:
         return [(place.path, _MESSAGES[kind](place, context, raw(place.path)))]
     if kind == "value_error":
@@ -105,11 +107,15 @@ def nearest(word: str, words: Iterable[str], most: int = 2) -> list[str]:
     >>> nearest("Cardiac", ["cardiac", "icu", "cancer"], most=1)
     ['cardiac']
     """
-    plain = {w.lower().replace("_", " ").replace("-", " "): w for w in words}
-    close = difflib.get_close_matches(
-        word.lower().replace("_", " ").replace("-", " "), plain, n=most, cutoff=0.6
-    )
-    return [plain[c] for c in close]
+    plain = {_bare(w): w for w in words}
+    wanted = _bare(word)
+    inside = sorted((w for w in plain if f" {w} " in f" {wanted} "), key=len, reverse=True)
+    close = difflib.get_close_matches(wanted, plain, n=most, cutoff=0.6)
+    return [plain[c] for c in dict.fromkeys([*inside, *close])][:most]
+
+
+def _bare(word: str) -> str:
+    return word.lower().replace("_", " ").replace("-", " ")
 
 
 def quoted(text: str, most: int = 60) -> str:
@@ -235,7 +241,7 @@ def _missing(place: Place, _context: Any, _raw: str | None) -> str:
     field, models = place.field, _models(place.types)
     if place.words:
         return f"is missing; add it with one of: {', '.join(place.words)}"
-    about = f" ({' '.join(field.description.rstrip('.').split())})" if field and field.description else ""
+    about = f" ({_plain(field.description)})" if field and field.description else ""
     if models:
         return f"is missing; add it{about}; it takes the keys {', '.join(_fields(models[0]))}"
     if place.path and isinstance(place.path[-1], int):
@@ -243,6 +249,15 @@ def _missing(place: Place, _context: Any, _raw: str | None) -> str:
     sort = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
     expected = sort.get(place.types[0], "a list") if place.types else "a value"
     return f"is missing; add it with {expected}{about}"
+
+
+def _plain(description: str) -> str:
+    """Turn a docstring into words for a terminal."""
+    return " ".join(description.replace("``", "").rstrip(".").split())
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count} items"
 
 
 def _extra(place: Place, _context: Any, _raw: str | None) -> str:
@@ -292,7 +307,7 @@ def _bound(words: str, key: str) -> Callable[[Place, Any, str | None], str]:
     def message(place: Place, context: Any, raw: str | None) -> str:
         limit = context[key]
         shown = int(limit) if isinstance(limit, float) and limit.is_integer() else limit
-        return f"{_is(place.value, raw)}; write a number {words} {shown}{_or_out(place)}"
+        return f"{_is(place.value, raw)}; write a number {words} {shown}"
 
     return message
 
@@ -340,9 +355,9 @@ _MESSAGES: dict[str, Callable[[Place, Any, str | None], str]] = {
         f"holds {len(place.value)} characters; write at most {c['max_length']}"
     ),
     "too_short": lambda place, c, __: (
-        f"holds {c['actual_length']} items; list at least {c['min_length']}{_or_out(place)}"
+        f"holds {_items(c['actual_length'])}; list at least {c['min_length']}{_or_out(place)}"
     ),
-    "too_long": lambda place, c, __: f"holds {len(place.value)} items; list at most {c['max_length']}",
+    "too_long": lambda place, c, __: f"holds {_items(len(place.value))}; list at most {c['max_length']}",
     "string_pattern_mismatch": lambda place, c, __: (
         f"{_is(place.value)}; {REMEDIES.get(c['pattern'], 'write it in the form ' + c['pattern'])}"
     ),

@@ -170,7 +170,7 @@ def _flow(value: Any, depth: int = 0) -> str | None:
             return None
         return "[" + ", ".join(str(item) for item in items) + "]"
     if isinstance(value, str):
-        hard = len(value) > 80 or any(c in value for c in ",[]{}:#\\\n\t") or _UNPRINTABLE.search(value)
+        hard = len(value) > 80 or any(c in value for c in ",[]{}:?#\\\n\t") or _UNPRINTABLE.search(value)
         return None if hard else _scalar_text(value)
     return _number(value)
 

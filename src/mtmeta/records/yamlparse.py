@@ -111,7 +111,7 @@ def parse(text: str) -> Document:
         except yaml.YAMLError as error:
             builder.syntax(error)
         except _StopError:
-            pass
+            builder.root = None
         finally:
             parser.dispose()
     value = builder.root
@@ -208,7 +208,7 @@ class _Builder:
                 if documents > 1:
                     line = event.start_mark.line + 1
                     self.problem(line, (), "a second document starts here; keep one document in a file")
-                    raise _StopError
+                    return
             elif kind is yaml.StreamEndEvent:
                 return
 
@@ -245,6 +245,8 @@ class _Builder:
         top = self.stack[-1] if self.stack else None
         plain = event.style is None or event.style == ""
         raw = event.value
+        if event.style == '"':
+            self.controls(raw, line)
         if top is not None and isinstance(top.value, dict) and top.key is None:
             self.key(top, raw, line, plain)
             if event.anchor is not None or event.tag is not None:
@@ -257,10 +259,6 @@ class _Builder:
             value, remedy = resolve(raw)
             if remedy is not None:
                 self.problem(line, self.path(), remedy, broken=True)
-        elif event.style == '"' and CONTROL.search(raw):
-            code = ord(CONTROL.search(raw)[0])  # type: ignore[index]
-            message = f"holds the control character U+{code:04X}; take it out"
-            self.problem(line, self.path(), message, broken=True)
         if top is None:
             self.root, self.lines = value, Lines(line)
             return
@@ -268,6 +266,13 @@ class _Builder:
             line = top.key_line
         number = isinstance(value, int | float) and not isinstance(value, bool)
         self.place(top, value, (line, raw) if number else line)
+
+    def controls(self, raw: str, line: int) -> None:
+        """Refuse control characters that double quotes let in as escapes."""
+        found = CONTROL.search(raw)
+        if found:
+            message = f"holds the control character U+{ord(found[0]):04X}; take it out"
+            self.problem(line, self.path(), message, broken=True)
 
     def key(self, top: _Frame, raw: str, line: int, plain: bool) -> None:
         """Take a key; a second one of the same name is read past."""
@@ -290,7 +295,8 @@ class _Builder:
             )
             self.problem(line, self.path(), message)
         if event.tag is not None:
-            message = f"the tag {quoted(event.tag)} stands here; write the plain value without it"
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            message = f"the tag {quoted(tag)} stands here; write the plain value without it"
             self.problem(line, self.path(), message, broken=True)
 
     def alias(self, event: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mtmeta.errors import Problem, RecordError
-from mtmeta.records.messages import explain
+from mtmeta.records.messages import explain, quoted
 from mtmeta.records.yamlparse import MAX_PROBLEMS, Document, Lines, Steps, parse
 
 __all__ = ["Located", "attempt", "load_many", "load_model", "locate_model", "read_text", "validate"]
@@ -141,11 +141,16 @@ def validate(document: Document, model: type[M], *, name: str) -> tuple[M | None
         except ValidationError as error:
             found += _explained(error, document, model)
     unique = dict.fromkeys(sorted(found, key=lambda item: item[0]))
-    problems = [Problem(name, line, ".".join(map(str, path)), text) for line, path, text in unique]
+    problems = [Problem(name, line, _dotted(path), text) for line, path, text in unique]
     if len(problems) > MAX_PROBLEMS:
         rest = len(problems) - MAX_PROBLEMS
         problems = [*problems[:MAX_PROBLEMS], Problem(name, 0, "", f"and {rest} more problems")]
     return value, problems
+
+
+def _dotted(path: Steps) -> str:
+    """Join a path; a key from a hostile file cannot break the line or the terminal."""
+    return ".".join(quoted(str(step))[1:-1] for step in path)
 
 
 def _explained(
