@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -169,13 +170,12 @@ def _explained(
 
 
 def shown(path: str | Path, root: str | Path | None) -> str:
-    """Return the name by which problems call a file."""
+    """Return the name by which problems call a file, on one printable line."""
+    name = str(path)
     if root is not None:
-        try:
-            return Path(path).relative_to(root).as_posix()
-        except ValueError:
-            pass
-    return str(path)
+        with contextlib.suppress(ValueError):
+            name = Path(path).relative_to(root).as_posix()
+    return name if name.isprintable() else quoted(name, most=len(name))[1:-1]
 
 
 # ---- bytes into text ---------------------------------------------------------------------------
