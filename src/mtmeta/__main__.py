@@ -1,0 +1,5 @@
+"""``python -m mtmeta``."""
+
+from mtmeta.cli import main
+
+main()

@@ -1,0 +1,152 @@
+"""Analysis files: one pooled question each, and what a review published about it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from mtmeta.effects.select import Query
+from mtmeta.records import vocabulary as voc
+from mtmeta.records.schema import Level, Model, Slug, Text
+
+__all__ = ["Analysis", "Method", "Published", "Question", "Select", "Subgroups", "json_schema"]
+
+Digits = Annotated[str, Field(pattern=r"^[-−]?\d+(\.\d+)?$", max_length=20)]
+Texts = Annotated[tuple[Text, ...], Field(strict=False)]
+Comparators = Annotated[
+    tuple[voc.Comparator | Literal["inactive", "active", "music"], ...], Field(strict=False)
+]
+Reasons = dict[Annotated[str, Field(pattern=r"^[a-z0-9-]+(/[a-z0-9-]+)?$")], Text]
+
+
+class Question(Model):
+    """The question in words."""
+
+    population: Text
+    intervention: Text
+    comparator: Text
+    outcome: Text
+    time: Text
+
+
+class Select(Model):
+    """Which rows of which records answer the question (see ``mtmeta.effects.select.Query``)."""
+
+    conditions: Annotated[tuple[voc.Condition, ...], Field(strict=False)] = ()
+    constructs: Annotated[tuple[voc.Construct, ...], Field(strict=False)] = ()
+    instruments: Texts = ()
+    times: Annotated[tuple[voc.TimePoint, ...], Field(strict=False)] = ()
+    values: Annotated[tuple[voc.ValueKind, ...], Field(strict=False)] = ()
+    comparators: Comparators = ()
+    categories: Annotated[tuple[voc.Category, ...], Field(strict=False)] = ()
+    approaches: Annotated[tuple[voc.Approach, ...], Field(strict=False)] = ()
+    groups: Texts = ()
+    allocations: Annotated[tuple[voc.Allocation, ...], Field(strict=False)] = ()
+    used_in: Texts = ()
+    studies: Annotated[tuple[Slug, ...], Field(strict=False)] = ()
+    pin: dict[Slug, Slug] = Field(default_factory=dict)
+    exclude: Reasons = Field(default_factory=dict)
+    rule: Literal["raise", "prefer", "latest", "separate", "mean"] = "raise"
+    rho: Annotated[float, Field(ge=0, le=1)] = 0.6
+    prefer: Texts = ()
+    corrected: bool = False
+
+    def query(self, extra: dict[str, str] | None = None) -> Query:
+        """Return the query, with further exclusions."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        values["exclude"] = {**self.exclude, **(extra or {})}
+        return Query(**values)
+
+
+class Method(Model):
+    """How effects are computed and pooled."""
+
+    kind: Literal["common", "random"] = "random"
+    tau2: Literal["DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM", "PMM"] = "REML"
+    ci: Literal["auto", "Wald", "HKSJ", "HKSJ-floor"] = "auto"
+    pi: Literal["V", "HTS", "normal", "HK", "HK-PR"] = "V"
+    variance: Literal["LS", "LS2", "UB", "AV", "RevMan"] = "LS"
+    level: Level = Field(default_factory=lambda: 0.95)
+
+    @property
+    def words(self) -> str:
+        """The method in a few words, such as ``random effects, DL, Wald, RevMan SE``."""
+        parts = ["common effect"] if self.kind == "common" else ["random effects", self.tau2, self.ci]
+        if self.variance != "LS":
+            parts.append(f"{self.variance} SE")
+        return ", ".join(parts)
+
+
+class Published(Model):
+    """One pooled figure as a review printed it; digits are kept as printed."""
+
+    review: Text
+    label: Text
+    source: Text
+    measure: voc.EffectMeasure
+    method: Method
+    estimate: Digits | None = None
+    """Absent where only the numbers of trials and participants were found."""
+    ci: Annotated[tuple[Digits, Digits], Field(strict=False)] | None = None
+    k: Annotated[int, Field(ge=1)] | None = None
+    n: Annotated[int, Field(ge=1)] | None = None
+    compare: Literal["numbers", "k and n", "none"]
+    """numbers: estimate, interval, k and n must agree to the printed digit; k and n: the review
+    pooled something that cannot be rebuilt from what is at hand; none: shown beside ours only."""
+    why: Text | None = None
+    """Why it is not compared in full."""
+    known_faults: dict[Literal["estimate", "ci", "k", "n"], Text] = Field(default_factory=dict)
+    """Printed values that cannot be right, with the reason; they do not count against agreement."""
+    select: Select | None = None
+    """The rows the review pooled, where they differ from the question's."""
+    group: Text | None = None
+    """The subgroup of the analysis this figure belongs beside."""
+
+    @model_validator(mode="after")
+    def _reason(self) -> Published:
+        if self.compare != "numbers" and self.why is None:
+            raise ValueError("why: say why the figure is not compared in full")
+        if self.compare == "numbers" and self.estimate is None:
+            raise ValueError("estimate: numbers can be compared only where an estimate is printed")
+        return self
+
+
+class Subgroups(Model):
+    """Groups shown apart, with a test between them."""
+
+    by: Literal["category", "approach", "group", "comparator", "condition", "format", "delivery", "value"]
+    tau2: Literal["separate", "common"] = "separate"
+
+
+class Today(Model):
+    """What our own answer does differently from the reviews' sets of rows."""
+
+    exclude: Reasons = Field(default_factory=dict)
+    corrected: bool = False
+
+
+class Analysis(Model):
+    """One pooled question."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    name: Slug
+    title: Text
+    question: Question
+    select: Select
+    measure: voc.EffectMeasure
+    better: Literal["lower", "higher"]
+    """Which direction of the outcome is good for the patient; labels only, effects are never turned."""
+    model: Method = Field(default_factory=Method)
+    today: Today = Field(default_factory=Today)
+    subgroups: Subgroups | None = None
+    published: Annotated[tuple[Published, ...], Field(strict=False)] = ()
+    note: Text | None = None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of an analysis file, for editors."""
+    schema = Analysis.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "mtmeta analysis file, version 1"
+    return schema

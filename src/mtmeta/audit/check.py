@@ -1,0 +1,144 @@
+"""Findings about records and analysis files: what cannot be read, and what cannot be true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mtmeta.audit.files import read_analyses
+from mtmeta.errors import Problem, RecordError, UsageError
+from mtmeta.records.folder import Studies, read_studies
+from mtmeta.records.integrity import integrity_problems
+from mtmeta.records.schema import Study
+
+__all__ = ["Counted", "Finding", "check_paths", "default_paths"]
+
+Severity = Literal["error", "suspect", "note"]
+_ORDER = {"error": 0, "suspect": 1, "note": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something to look at, with its place.
+
+    Attributes
+    ----------
+    code : str
+        Kind of finding.
+    severity : {"error", "suspect", "note"}
+        error: cannot be right; suspect: evidence is shown; note: for information.
+    path : str
+    line : int
+        From 1; 0 when the whole file is meant.
+    ids : tuple of str
+        Trials, or ``trial/outcome``.
+    message : str
+    """
+
+    code: str
+    severity: Severity
+    path: str
+    line: int
+    ids: tuple[str, ...]
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{place}: {self.severity}: {self.code}: {self.message}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding as plain data."""
+        return {**asdict(self), "ids": list(self.ids)}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How much was checked."""
+
+    records: int
+    analyses: int
+
+
+def default_paths() -> list[Path]:
+    """Return ``studies`` and ``analyses`` of the working folder, as far as they exist.
+
+    Raises
+    ------
+    UsageError
+        When there is neither.
+    """
+    found = [p for p in (Path("studies"), Path("analyses")) if p.is_dir()]
+    if not found:
+        raise UsageError("there is no folder studies or analyses here; name what to check")
+    return found
+
+
+def _is_analysis(path: Path) -> bool:
+    if path.is_dir():
+        return path.name == "analyses"
+    return path.parent.name == "analyses"
+
+
+def check_paths(
+    paths: Iterable[Path], *, progress: Callable[[int, int], None] | None = None
+) -> tuple[tuple[Finding, ...], Counted]:
+    """Check records and analysis files.
+
+    Returns
+    -------
+    findings : tuple of Finding
+        Errors first, then by place.
+    counted : Counted
+    """
+    findings: list[Finding] = []
+    records = analyses = 0
+    for path in paths:
+        try:
+            if _is_analysis(path):
+                analyses += len(read_analyses([path]))
+            else:
+                studies = read_studies(path, progress=progress)
+                records += len(studies)
+                findings += _integrity(studies)
+        except RecordError as error:
+            findings += [_unreadable(problem) for problem in error.problems]
+    findings.sort(key=lambda f: (_ORDER[f.severity], f.path, f.line, f.code))
+    return tuple(findings), Counted(records, analyses)
+
+
+def _unreadable(problem: Problem) -> Finding:
+    message = f"{problem.field}: {problem.message}" if problem.field else problem.message
+    return Finding("unreadable", "error", problem.path, problem.line, (), message)
+
+
+def _answered(study: Study, code: str, outcome: str | None) -> bool:
+    about = "study" if outcome is None else f"outcomes.{outcome}"
+    return any(c.code == code and c.about == about for c in study.checked)
+
+
+def _corrected(study: Study, outcome: str | None) -> bool:
+    return outcome is not None and study.outcome(outcome).corrected is not None
+
+
+def _integrity(studies: Studies) -> list[Finding]:
+    found = []
+    for study in studies:
+        for problem in integrity_problems(study):
+            if _answered(study, problem.code, problem.outcome):
+                continue
+            # a person has decided what the value should be: told, and no longer open
+            severity: Severity = "note" if _corrected(study, problem.outcome) else problem.severity
+            name = study.id if problem.outcome is None else f"{study.id}/{problem.outcome}"
+            found.append(
+                Finding(
+                    problem.code,
+                    severity,
+                    str(studies.path_of(study.id)),
+                    studies.line_of(study.id, problem.outcome),
+                    (name,),
+                    problem.message,
+                )
+            )
+    return found

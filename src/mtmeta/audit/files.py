@@ -1,0 +1,84 @@
+"""Find and read analysis files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mtmeta.audit.analysis import Analysis
+from mtmeta.errors import Problem, RecordError
+
+__all__ = ["NamedAnalysis", "read_analyses"]
+
+SKIPPED = frozenset({"claims.yaml"})
+
+
+class NamedAnalysis(tuple[Path, Analysis]):
+    """An analysis and the file it was read from."""
+
+    __slots__ = ()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self[0]
+
+    @property
+    def analysis(self) -> Analysis:
+        """The analysis."""
+        return self[1]
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    found: list[Path] = []
+    problems: list[Problem] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(p for p in path.glob("*.yaml") if p.name not in SKIPPED)
+        elif path.is_file():
+            found.append(path)
+        else:
+            problems.append(
+                Problem(str(path), 0, "", "no such file; name an analysis file such as analyses/x.yaml")
+            )
+    if problems:
+        raise RecordError(problems)
+    return found
+
+
+def read_analyses(paths: Iterable[str | Path]) -> tuple[NamedAnalysis, ...]:
+    """Read analysis files, or all of a folder; every problem of every file is reported at once.
+
+    Parameters
+    ----------
+    paths : iterable of str or Path
+        Files, or folders of ``*.yaml`` files; ``claims.yaml`` is another kind of file and skipped.
+
+    Raises
+    ------
+    RecordError
+        With every problem as ``path:line: field: what is wrong and what to write instead``.
+    """
+    from mtmeta.records.yamltext import load_model
+
+    files = _files(Path(p) for p in paths)
+    if not files:
+        raise RecordError([Problem(", ".join(map(str, paths)), 0, "", "no analysis file (*.yaml) here")])
+    read: list[NamedAnalysis] = []
+    problems: list[Problem] = []
+    for path in files:
+        try:
+            analysis = load_model(path, Analysis)
+        except RecordError as error:
+            problems += error.problems
+            continue
+        if analysis.name != path.stem:
+            problems.append(
+                Problem(
+                    str(path), 1, "name", f"is {analysis.name!r}; write {path.stem!r}, as the file is called"
+                )
+            )
+        read.append(NamedAnalysis((path, analysis)))
+    if problems:
+        raise RecordError(problems)
+    return tuple(read)

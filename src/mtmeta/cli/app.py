@@ -1,0 +1,42 @@
+"""The Typer application: one file a command, each imported by name only."""
+
+from __future__ import annotations
+
+import typer
+
+from mtmeta.cli.check import check
+from mtmeta.cli.effects import effects
+from mtmeta.cli.figures import figures
+from mtmeta.cli.pool import pool
+from mtmeta.cli.run import run
+
+app = typer.Typer(
+    name="mtmeta",
+    help="Meta-analysis from the printed number to the published figure.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import version
+
+        typer.echo(f"mtmeta {version('mtmeta')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and leave.", callback=_version, is_eager=True
+    ),
+) -> None:
+    """Meta-analysis from the printed number to the published figure."""
+
+
+for command in (run, check, effects, pool, figures):
+    app.command()(command)

@@ -1,0 +1,52 @@
+"""``mtmeta check``: whether records and analyses can be read, and what they say can be true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["check"]
+
+
+def check(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Records or analyses; studies/ and analyses/ by default.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Suspects fail the check too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
+) -> None:
+    """Check records and analysis files; every problem of every file is told at once.
+
+    Example: mtmeta check studies/cardiac
+    """
+    from mtmeta.audit.check import check_paths, default_paths
+    from mtmeta.cli.console import print_json, progress
+
+    with progress("checking") as step:
+        findings, counted = check_paths(paths or default_paths(), progress=step)
+    if as_json:
+        print_json([f.as_dict() for f in findings])
+    else:
+        for finding in findings:
+            typer.echo(str(finding))
+        typer.echo(summary(findings, counted))
+    failing = {"error", "suspect"} if strict else {"error"}
+    if any(f.severity in failing for f in findings):
+        raise typer.Exit(1)
+
+
+def summary(findings: object, counted: object) -> str:
+    """Say in a line what was checked and found."""
+    from collections import Counter
+
+    from mtmeta.audit.check import Counted, Finding
+
+    assert isinstance(findings, tuple)
+    assert isinstance(counted, Counted)
+    tally = Counter(f.severity for f in findings if isinstance(f, Finding))
+    found = ", ".join(
+        f"{tally[s]} {s}{'s' if tally[s] != 1 else ''}" for s in ("error", "suspect", "note") if tally[s]
+    )
+    return f"{counted.records} records, {counted.analyses} analyses: {found or 'no findings'}"

@@ -1,0 +1,61 @@
+"""Lock files: every number of an analysis, the hashes of its inputs and the versions behind it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mtmeta.audit.run import AnalysisRun
+from mtmeta.reports.summary import run_summary
+
+__all__ = ["LOCK_SCHEMA", "lock_document", "lock_text"]
+
+LOCK_SCHEMA = 1
+
+
+def _digest(path: Path) -> str:
+    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _minor(package: str) -> str:
+    """Version without the patch level, which shall not move a lock file."""
+    return ".".join(version(package).split(".")[:2])
+
+
+def lock_document(
+    run: AnalysisRun, *, analysis_file: Path, record_files: Iterable[tuple[str, str | Path]]
+) -> dict[str, Any]:
+    """Build the lock of one analysis.
+
+    Parameters
+    ----------
+    run : AnalysisRun
+    analysis_file : Path
+    record_files : iterable of (study id, Path)
+        Files of the trials whose rows were selected.
+
+    Returns
+    -------
+    dict
+        ``schema``, ``analysis``, ``versions``, ``inputs`` (hashes) and ``results``; no time, no
+        platform, no absolute path.
+    """
+    return {
+        "schema": LOCK_SCHEMA,
+        "analysis": run.analysis.name,
+        "versions": {"mtmeta": version("mtmeta"), **{p: _minor(p) for p in ("numpy", "scipy")}},
+        "inputs": {
+            "analysis": {"file": analysis_file.name, "hash": _digest(analysis_file)},
+            "records": {study: _digest(Path(path)) for study, path in sorted(record_files)},
+        },
+        "results": run_summary(run),
+    }
+
+
+def lock_text(document: dict[str, Any]) -> str:
+    """Write a lock document as JSON text, in one order, with a final newline."""
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
