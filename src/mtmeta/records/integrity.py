@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from mtmeta.records.schema import Checked, Outcome, Study
+from mtmeta.records.schema import Checked, Corrected, Outcome, Study
 
 __all__ = ["CODES", "Finding", "answer_of", "integrity_problems", "unanswered"]
 
@@ -90,8 +90,7 @@ class Finding:
 def integrity_problems(study: Study) -> tuple[Finding, ...]:
     """Find everything in a record that cannot be true, answered or not.
 
-    A value under ``corrected.data`` is checked in place of the printed one, since effects are computed
-    from it.
+    Printed values and what a person put in their place (``corrected.data``) are both checked.
 
     Parameters
     ----------
@@ -105,13 +104,17 @@ def integrity_problems(study: Study) -> tuple[Finding, ...]:
 
     Examples
     --------
-    Atiwannapat 2016 reports quality of life as -1.31 with an interval from -0.36 to 2.99 (its abstract):
-    the sign contradicts the interval.
+    CD004517.pub3 prints the quality of life in Atiwannapat 2016 as -1.31 with an interval from -0.36 to
+    2.99: the sign contradicts the interval, and the record's correction answers it.
 
     >>> from mtmeta.records.locate import example_studies
-    >>> for finding in integrity_problems(example_studies()["atiwannapat-2016"]):
-    ...     print(finding.code, finding.message)
-    estimate-outside-interval -1.31 lies outside -0.36 to 2.99
+    >>> study = example_studies("depression")["atiwannapat-2016"]
+    >>> for finding in integrity_problems(study):
+    ...     print(finding)
+    atiwannapat-2016 outcomes.quality-of-life data.estimate: -1.31 lies outside -0.36 to 2.99
+    [estimate-outside-interval]
+    >>> unanswered(study, integrity_problems(study))
+    ()
     """
     found: list[Finding] = []
     for field, code, message in _arms(study):
@@ -124,19 +127,29 @@ def integrity_problems(study: Study) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def answer_of(study: Study, finding: Finding) -> Checked | None:
+def answer_of(study: Study, finding: Finding) -> Checked | Corrected | None:
     """Return the record's answer to a finding, if it has one.
 
-    An answer holds for one code and one outcome, or for one code and the study.
+    A printed value is answered by the ``corrected.data`` from which effects are then computed; anything
+    by an entry under ``checked`` with the finding's code that is about the same outcome (or a
+    place inside it), or the study.
     """
+    place = f"{finding.about}.{finding.field}."
     for answer in study.checked:
-        if answer.code == finding.code and answer.about == finding.about:
+        if answer.code == finding.code and place.startswith(f"{answer.about}."):
             return answer
+    if finding.outcome is not None and finding.field.split(".")[0] == "data":
+        corrected = study.outcome(finding.outcome).corrected
+        if corrected is not None and corrected.data is not None:
+            return corrected
     return None
 
 
 def unanswered(study: Study, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Leave out the findings that the record answers under ``checked:``."""
+    """Leave out the findings that the record answers (see :func:`answer_of`).
+
+    An outcome with an unanswered ``error`` is not pooled.
+    """
     return tuple(finding for finding in findings if answer_of(study, finding) is None)
 
 
@@ -146,15 +159,15 @@ _Fault = tuple[str, str, str]  # field, code, message
 
 
 def _outcome(outcome: Outcome, study: Study) -> Iterator[_Fault]:
-    data: BaseModel = outcome.data
-    name = "data"
+    printed: list[tuple[str, BaseModel]] = [("data", outcome.data)]
     if outcome.corrected is not None and outcome.corrected.data is not None:
-        data, name = outcome.corrected.data, "corrected.data"
-    for path, node in _nodes(data, name):
-        for suffix, code, message in _node(node):
-            yield f"{path}{suffix}", code, message
-    for suffix, code, message in _randomised(data, study):
-        yield f"{name}{suffix}", code, message
+        printed.append(("corrected.data", outcome.corrected.data))
+    for name, data in printed:
+        for path, node in _nodes(data, name):
+            for suffix, code, message in _node(node):
+                yield f"{path}{suffix}", code, message
+        for code, message in _randomised(data, study):
+            yield name, code, message
     if outcome.reported is not None:
         for suffix, code, message in _node(outcome.reported):
             yield f"reported{suffix}", code, message
@@ -284,7 +297,7 @@ def _arms(study: Study) -> Iterator[_Fault]:
         yield "design.n_randomised", "n-above-randomised", message
 
 
-def _randomised(data: BaseModel, study: Study) -> Iterator[_Fault]:
+def _randomised(data: BaseModel, study: Study) -> Iterator[tuple[str, str]]:
     """Hold the people of a row against those randomised; clusters and crossovers count them otherwise."""
     total = study.design.n_randomised
     if total is None or study.design.unit in ("cluster", "crossover", "within-subject"):
@@ -292,7 +305,7 @@ def _randomised(data: BaseModel, study: Study) -> Iterator[_Fault]:
     sizes = _people(data)
     if sum(sizes) > total:
         how = " + ".join(map(str, sizes)) if len(sizes) > 1 else str(sum(sizes))
-        yield "", "n-above-randomised", f"{how} analysed of {total} randomised"
+        yield "n-above-randomised", f"{how} analysed of {total} randomised"
 
 
 def _people(data: BaseModel) -> list[int]:
