@@ -40,7 +40,10 @@ COUNTED = {
 @pytest.fixture(scope="module")
 def runs() -> dict[str, AnalysisRun]:
     studies = read_studies(data_folder("studies"))
-    return {item.analysis.name: run_analysis(item.analysis, studies) for item in read_analyses([data_folder("analyses")])}
+    return {
+        item.analysis.name: run_analysis(item.analysis, studies)
+        for item in read_analyses([data_folder("analyses")])
+    }
 
 
 @pytest.mark.parametrize("name", REPRODUCED)
@@ -91,7 +94,11 @@ def test_a_common_effect_hid_what_random_effects_show(runs: dict[str, AnalysisRu
     published = runs["schizophrenia-sans"].published[0]
     assert published.effects is not None
     fit = RandomEffects(tau2="DL", ci="Wald").fit(published.effects)
-    assert (f"{fit.estimate:.2f}", f"{fit.ci().low:.2f}", f"{fit.ci().high:.2f}") == ("-0.50", "-1.43", "0.42")
+    assert (f"{fit.estimate:.2f}", f"{fit.ci().low:.2f}", f"{fit.ci().high:.2f}") == (
+        "-0.50",
+        "-1.43",
+        "0.42",
+    )
 
 
 def test_one_trial_under_two_names_counts_once(runs: dict[str, AnalysisRun]) -> None:
@@ -100,7 +107,9 @@ def test_one_trial_under_two_names_counts_once(runs: dict[str, AnalysisRun]) -> 
         assert any(x.study == "hermele-2005" for x in runs[name].left_out)
 
 
-def test_depression_has_one_row_a_trial_and_leaves_nothing_out_in_silence(runs: dict[str, AnalysisRun]) -> None:
+def test_depression_has_one_row_a_trial_and_leaves_nothing_out_in_silence(
+    runs: dict[str, AnalysisRun],
+) -> None:
     run = runs["depression"]
     assert len(set(run.effects.study)) == run.effects.k
     reasons = {(x.study, x.reason) for x in run.left_out}
@@ -122,7 +131,9 @@ def test_analysis_files_are_read_strictly(tmp_path: Path) -> None:
     good = (data_folder("analyses") / "icu-anxiety.yaml").read_text(encoding="utf-8")
     folder = tmp_path / "analyses"
     folder.mkdir()
-    (folder / "icu-anxiety.yaml").write_text(good.replace("measure: SMD\nbetter", "mesure: SMD\nbetter"), encoding="utf-8")
+    (folder / "icu-anxiety.yaml").write_text(
+        good.replace("measure: SMD\nbetter", "mesure: SMD\nbetter"), encoding="utf-8"
+    )
     (folder / "other.yaml").write_text(good, encoding="utf-8")
     with pytest.raises(RecordError) as caught:
         read_analyses([folder])
@@ -134,6 +145,31 @@ def test_analysis_files_are_read_strictly(tmp_path: Path) -> None:
 
 def test_a_question_without_rows_says_what_there_is(runs: dict[str, AnalysisRun]) -> None:
     analysis = runs["icu-anxiety"].analysis
-    lost = analysis.model_copy(update={"select": analysis.select.model_copy(update={"used_in": ("CD006902: Anxiety",)})})
+    lost = analysis.model_copy(
+        update={"select": analysis.select.model_copy(update={"used_in": ("CD006902: Anxiety",)})}
+    )
     with pytest.raises(AnalysisError, match="icu-anxiety: no row answers"):
         run_analysis(lost, read_studies(data_folder("studies")))
+
+
+def test_the_json_schema_is_the_one_of_the_code() -> None:
+    import json
+
+    from mtmeta.audit.analysis import json_schema
+
+    text = (data_folder("analyses") / "analysis.schema.json").read_text(encoding="utf-8")
+    assert json.loads(text) == json.loads(json.dumps(json_schema())), "run python tools/analysis_schema.py"
+
+
+def test_shipped_analyses_satisfy_the_json_schema() -> None:
+    import json
+
+    import jsonschema
+    import yaml
+
+    schema = json.loads((data_folder("analyses") / "analysis.schema.json").read_text(encoding="utf-8"))
+    for path in sorted(data_folder("analyses").glob("*.yaml")):
+        jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), schema)
+        assert path.read_text(encoding="utf-8").startswith(
+            "# yaml-language-server: $schema=analysis.schema.json"
+        )

@@ -76,7 +76,10 @@ def test_a_killed_run_leaves_whole_files(project: Path) -> None:
     """kill -9 at many moments: every lock parses, every figure is whole or absent."""
     for delay in (0.6, 0.9, 1.2, 1.5, 1.8):
         run = subprocess.Popen(
-            [sys.executable, "-m", "mtmeta", "run"], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "mtmeta", "run"],
+            cwd=project,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         time.sleep(delay)
         run.send_signal(signal.SIGKILL)
@@ -102,8 +105,12 @@ def test_check_tells_every_problem_of_every_file(tmp_path: Path) -> None:
     folder = tmp_path / "studies"
     folder.mkdir()
     text = (data_folder("studies") / "cardiac" / "white-1999.yaml").read_text(encoding="utf-8")
-    (folder / "white-1999.yaml").write_text(text.replace("category: music medicine", "category: music medecine"))
-    (folder / "other-1999.yaml").write_text(text.replace("id: white-1999", "id: other-1999", 1) + "surprise: 1\n")
+    (folder / "white-1999.yaml").write_text(
+        text.replace("category: music medicine", "category: music medecine")
+    )
+    (folder / "other-1999.yaml").write_text(
+        text.replace("id: white-1999", "id: other-1999", 1) + "surprise: 1\n"
+    )
     done = mtmeta("check", "studies", cwd=tmp_path)
     assert done.returncode == 1
     assert "music medicine" in done.stdout
@@ -128,10 +135,10 @@ def test_pool_takes_a_csv_of_anybodys(tmp_path: Path) -> None:
         "Carroll,94,22,60,92,20,60\nGrant,98,21,65,92,22,65\nPeck,98,28,40,88,26,40\n"
         "Donat,94,19,200,82,17,200\nStewart,98,21,50,88,22,45\nYoung,96,21,85,92,22,85\n"
     )
-    done = mtmeta("pool", "six.csv", "--tau2", "DL", "--ci", "Wald", "--json", cwd=tmp_path)
+    book = ("--tau2", "DL", "--ci", "Wald", "--variance", "LS2")  # the variance of its equation 4.24
+    done = mtmeta("pool", "six.csv", *book, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    # the printed values use the variance of equation 4.24 (LS2); ours here is LS, as metafor's default
     assert told["k"] == 6
     assert told["estimate"] == pytest.approx(0.358229, abs=5e-7)
     assert told["tau2"] == pytest.approx(0.037311, abs=5e-7)
@@ -173,7 +180,9 @@ def test_help_shows_an_example(tmp_path: Path, command: str) -> None:
 
 def test_figures_draws_what_is_asked_for(project: Path, tmp_path: Path) -> None:
     out = tmp_path / "print"
-    done = mtmeta("figures", "analyses/icu-anxiety.yaml", "--format", "pdf", "--out", str(out), "--json", cwd=project)
+    done = mtmeta(
+        "figures", "analyses/icu-anxiety.yaml", "--format", "pdf", "--out", str(out), "--json", cwd=project
+    )
     assert done.returncode == 0, done.stderr
     assert [Path(p).name for p in json.loads(done.stdout)] == ["icu-anxiety.pdf"]
     assert [p.name for p in out.iterdir()] == ["icu-anxiety.pdf"]

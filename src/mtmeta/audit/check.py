@@ -129,7 +129,8 @@ def _integrity(studies: Studies) -> list[Finding]:
             if _answered(study, problem.code, problem.outcome):
                 continue
             # a person has decided what the value should be: told, and no longer open
-            severity: Severity = "note" if _corrected(study, problem.outcome) else problem.severity
+            decided = problem.severity == "warning" or _corrected(study, problem.outcome)
+            severity: Severity = "note" if decided else "error"
             name = study.id if problem.outcome is None else f"{study.id}/{problem.outcome}"
             found.append(
                 Finding(
@@ -138,7 +139,7 @@ def _integrity(studies: Studies) -> list[Finding]:
                     str(studies.path_of(study.id)),
                     studies.line_of(study.id, problem.outcome),
                     (name,),
-                    problem.message,
+                    f"{problem.field}: {problem.message}",
                 )
             )
     return found

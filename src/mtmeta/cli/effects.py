@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,12 +64,12 @@ def effects(
     _print(frame[columns].to_dict("records"), columns, left)
 
 
-def _plain(row: dict[str, object]) -> dict[str, object]:
+def _plain(row: dict[Hashable, Any]) -> dict[str, Any]:
     # a missing size is null in JSON, which knows no NaN
-    return {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
+    return {str(k): None if isinstance(v, float) and v != v else v for k, v in row.items()}
 
 
-def _print(rows: list[dict[str, object]], columns: list[str], left: object) -> None:
+def _print(rows: list[dict[Hashable, Any]], columns: list[str], left: object) -> None:
     from mtmeta.cli.console import print_table
     from mtmeta.effects.select import LeftOut
 

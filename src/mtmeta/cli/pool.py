@@ -22,6 +22,9 @@ def pool(
     model: Annotated[str, typer.Option(help="random or common.")] = "random",
     tau2: Annotated[str, typer.Option(help="Heterogeneity estimator: DL, PM, REML, ML ...")] = "REML",
     ci: Annotated[str, typer.Option(help="auto, Wald, HKSJ or HKSJ-floor.")] = "auto",
+    variance: Annotated[
+        str, typer.Option(help="Convention of an SMD's variance: LS, LS2, UB, AV or RevMan.")
+    ] = "LS",
     pi: Annotated[str, typer.Option(help="Prediction rule: V, HTS, normal, HK or HK-PR.")] = "V",
     level: Annotated[float, typer.Option(help="Confidence level.")] = 0.95,
     studies: Annotated[Path | None, typer.Option(help="Folder of records, for an analysis file.")] = None,
@@ -44,8 +47,8 @@ def pool(
     if source.suffix in (".yaml", ".yml"):
         result, level, pi = _analysis(source, studies)
     else:
-        es = read_csv(source, measure)
-        chosen = CommonEffect() if model == "common" else RandomEffects(tau2=tau2, ci=ci)
+        es = read_csv(source, measure, variance)
+        chosen = CommonEffect() if model == "common" else RandomEffects(tau2=tau2, ci=ci)  # type: ignore[arg-type]  # checked there
         result = chosen.fit(es)
     if as_json:
         print_json({"measure": result.effects.measure.code, **numbers(result, level=level, pi_method=pi)})
@@ -65,7 +68,7 @@ def _analysis(path: Path, studies: Path | None) -> tuple[PoolResult, float, str]
     return run_analysis(item.analysis, read_studies(project.studies)).result, method.level, method.pi
 
 
-def read_csv(path: Path, measure: str | None) -> EffectSizes:
+def read_csv(path: Path, measure: str | None, variance: str = "LS") -> EffectSizes:
     """Read a CSV into an effect table; the columns tell the kind of data where `measure` does not.
 
     Raises
@@ -94,7 +97,7 @@ def read_csv(path: Path, measure: str | None) -> EffectSizes:
     if label is None:
         frame = frame.assign(study=[f"row {i + 2}" for i in range(len(frame))])
         label = "study"
-    return EffectSizes.from_frame(frame, measure=measure, study=label)
+    return EffectSizes.from_frame(frame, measure=measure, study=label, variance=variance)
 
 
 def _guess(have: set[str], path: Path) -> str:

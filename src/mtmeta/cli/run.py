@@ -130,7 +130,7 @@ def _agreement(item: PublishedRun) -> str:
     printed = item.published
     if printed.compare == "none":
         return "not comparable"
-    parts = [item.agreement]
+    parts: list[str] = [item.agreement]
     for name, agrees, value, ours in (
         ("k", item.k_agrees, printed.k, item.k),
         ("n", item.n_agrees, printed.n, item.n),

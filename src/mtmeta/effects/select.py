@@ -208,7 +208,10 @@ def _blocked(row: Row) -> str | None:
             and finding.outcome == row.outcome.id
             and (finding.code, row.outcome.id) not in answered
         ):
-            return f"integrity error {finding.code}: {finding.message}"
+            hint = (
+                "; the record holds a correction, taken with corrected: true" if row.outcome.corrected else ""
+            )
+            return f"integrity error {finding.code}: {finding.field} {finding.message}{hint}"
     return None
 
 

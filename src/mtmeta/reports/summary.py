@@ -25,7 +25,7 @@ def _moved(measure: Measure, ci: Interval) -> Interval:
 def prediction(result: PoolResult, level: float, method: str) -> Interval | None:
     """Prediction interval, or None where the rule has no degrees of freedom for so few studies."""
     try:
-        return result.pi(level, method=method)
+        return result.pi(level, method=method)  # type: ignore[arg-type]  # checked there
     except ModelError:
         return None
 
