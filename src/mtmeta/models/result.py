@@ -17,7 +17,7 @@ from mtmeta.models import intervals, predict
 from mtmeta.models.kernel import fit
 from mtmeta.models.predict import PI_RULES, PredictionRule
 from mtmeta.models.stack import FloatArray
-from mtmeta.models.words import methods_text
+from mtmeta.models.words import methods_text, p_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -381,7 +381,7 @@ class PoolResult:
         low, high = self.ci()
         used = self.ci_method if self.tau2_method == "none" else f"{self.tau2_method}, {self.ci_method}"
         spread = (
-            f"Q = {self.q:.1f} (df {self.q_df}, p = {self.q_pvalue:.3f})"
+            f"Q = {self.q:.1f} (df {self.q_df}, {p_text(self.q_pvalue)})"
             if self.tau2_method == "none"
             else f"tau2 = {self.tau2:.3f}, I2 = {self.i2:.1f}%"
         )
@@ -400,7 +400,7 @@ class PoolResult:
             (f"95% CI ({self.ci_method})", f"{low:.4f} to {high:.4f}"),
             ("tau²", f"{self.tau2:.4f} ({self.tau2_method})"),
             ("I²", f"{self.i2:.1f}%"),
-            ("Q", f"{self.q:.2f} (df {self.q_df}, p = {self.q_pvalue:.4f})"),
+            ("Q", f"{self.q:.2f} (df {self.q_df}, {p_text(self.q_pvalue)})"),
         ]
         if self.predicts and self.k >= 3:
             low, high = self.pi()

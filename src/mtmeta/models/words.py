@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["methods_text"]
+__all__ = ["methods_text", "p_text"]
 
 _TAU2 = {
     "REML": "restricted maximum likelihood (Viechtbauer 2005)",
@@ -70,3 +70,14 @@ def methods_text(model: str, tau2_method: str, tau2: float, ci_method: str, note
     if note:
         parts.append(f"({note[0].upper()}{note[1:]}.)")
     return " ".join(parts)
+
+
+def p_text(p: float) -> str:
+    """Return a p-value in words, never as a plain zero.
+
+    Examples
+    --------
+    >>> p_text(0.0349), p_text(1e-9)
+    ('p = 0.035', 'p < 0.001')
+    """
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
