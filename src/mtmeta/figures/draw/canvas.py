@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
+from matplotlib.ft2font import LoadFlags
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Canvas", "Meter", "box_of", "new_axes"]
 
 Point = tuple[float, float]
+# DejaVu Sans cut to what figures set (tests/figures/make_fonts.py): shaped and embedded several times faster
+_FONTS = Path(__file__).parents[1] / "fonts"
+OWN = {False: _FONTS / "DejaVuSans.ttf", True: _FONTS / "DejaVuSans-Bold.ttf"}
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _CONTROL = dict.fromkeys((*range(32), 127), " ") | {ord("\N{SOFT HYPHEN}"): ""}
 
@@ -67,6 +72,16 @@ def _glyphs(path: str) -> frozenset[int]:
     return frozenset(get_font(path).get_charmap())
 
 
+@lru_cache(maxsize=2)
+def _advances(path: str) -> dict[str, float]:
+    """Advance of every character of one of our own fonts in multiples of the size; they do not kern."""
+    font = get_font(path)
+    em = float(font.units_per_EM)
+    return {
+        chr(c): font.load_char(c, LoadFlags.NO_SCALE).horiAdvance / em for c in sorted(font.get_charmap())
+    }
+
+
 @lru_cache(maxsize=1024)
 def _system_family(char: str) -> str | None:
     """Return a font of this system that has the character: the first by name, so always the same."""
@@ -88,6 +103,7 @@ class Meter:
         self.style = style
         self._families = [f for f in style.font if _font_path(f)] or ["DejaVu Sans"]
         self._known = frozenset().union(*(_glyphs(str(_font_path(f))) for f in self._families))
+        self._own = self._families[0] == "DejaVu Sans"
         self._cache: dict[tuple[str, bool], float] = {}
         self._warned: set[str] = set()
 
@@ -115,23 +131,31 @@ class Meter:
                 stacklevel=3,
             )
 
-    def families(self, text: str) -> list[str]:
-        """Font families for a text: the style's, then a system font for what those lack."""
+    def font(self, text: str, size: float, *, bold: bool = False) -> FontProperties:
+        """Font for a text: our cut of DejaVu Sans where it will do, else the style's, then the system's."""
+        weight = "bold" if bold else "normal"
+        if self._own and _glyphs(str(OWN[bold])).issuperset(map(ord, text)):
+            return FontProperties(family=self._families[:1], fname=str(OWN[bold]), size=size, weight=weight)
         more = {_system_family(c) for c in text if ord(c) not in self._known} - {None}
-        return [*self._families, *sorted(f for f in more if f)]
+        return FontProperties(
+            family=[*self._families, *sorted(f for f in more if f)], size=size, weight=weight
+        )
 
     def width(self, text: str, size: float, *, bold: bool = False) -> float:
         """Width of one line in points."""
-        if not text:
-            return 0.0
-        unit = self._cache.get((text, bold))
-        if unit is None:
-            props = FontProperties(
-                family=self.families(text), size=100.0, weight="bold" if bold else "normal"
-            )
-            unit = float(text_to_path.get_text_width_height_descent(text, props, False)[0]) / 100.0
-            self._cache[(text, bold)] = unit
-        return unit * size
+        key = (text, bold)
+        if key not in self._cache:
+            self._cache[key] = self._unit(text, bold=bold)
+        return self._cache[key] * size
+
+    def _unit(self, text: str, *, bold: bool) -> float:
+        if self._own:
+            advances = _advances(str(OWN[bold]))
+            widths = [advances.get(c, -1.0) for c in text]
+            if min(widths, default=0.0) >= 0.0:
+                return sum(widths)
+        font = self.font(text, 100.0, bold=bold)
+        return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 100.0
 
     def wrap(self, text: str, size: float, limit: float, *, bold: bool = False) -> tuple[str, ...]:
         """Break a text at spaces, and a word that is too long inside, to lines of at most `limit`."""
@@ -224,10 +248,7 @@ class Canvas:
                 self.x_of(x),
                 y,
                 text,
-                fontfamily=self.meter.families(text),
-                fontsize=size,
-                fontweight="bold" if bold else "normal",
-                fontstyle="normal",
+                fontproperties=self.meter.font(text, size, bold=bold),
                 color=colour or self.meter.style.ink,
                 ha="center" if align == "centre" else align,
                 va="baseline",
