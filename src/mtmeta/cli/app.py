@@ -9,6 +9,7 @@ from mtmeta.cli.effects import effects
 from mtmeta.cli.figures import figures
 from mtmeta.cli.pool import pool
 from mtmeta.cli.run import run
+from mtmeta.cli.verify import verify
 
 app = typer.Typer(
     name="mtmeta",
@@ -38,5 +39,5 @@ def _root(
     """Meta-analysis from the printed number to the published figure."""
 
 
-for command in (run, check, effects, pool, figures):
+for command in (run, check, effects, pool, figures, verify):
     app.command()(command)

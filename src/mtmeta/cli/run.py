@@ -78,17 +78,13 @@ def write_outputs(
 ) -> None:
     """Write the lock file and the forest plots of one analysis, each file whole or not at all."""
     from mtmeta.records.files import write_atomic
-    from mtmeta.reports.lock import lock_document, lock_text
+    from mtmeta.reports.lock import lock_of_run, lock_text
 
     if draw:
         from mtmeta.reports.plots import save_forest
 
         save_forest(result, project.figures / result.analysis.name)
-    used = sorted(set(result.selected.study))
-    lock = lock_document(
-        result, analysis_file=item.path, record_files=[(s, records.path_of(s)) for s in used]
-    )
-    write_atomic(project.lock_of(item.path), lock_text(lock))
+    write_atomic(project.lock_of(item.path), lock_text(lock_of_run(result, item.path, records)))
 
 
 def _today(result: AnalysisRun) -> list[str]:

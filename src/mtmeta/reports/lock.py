@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mtmeta.audit.run import AnalysisRun
+from mtmeta.records.folder import Studies
 from mtmeta.reports.summary import run_summary
 
-__all__ = ["LOCK_SCHEMA", "lock_document", "lock_text"]
+__all__ = ["LOCK_SCHEMA", "lock_document", "lock_of_run", "lock_text"]
 
 LOCK_SCHEMA = 1
 
@@ -54,6 +55,16 @@ def lock_document(
         },
         "results": run_summary(run),
     }
+
+
+def lock_of_run(run: AnalysisRun, analysis_file: Path, records: Studies) -> dict[str, Any]:
+    """Build the lock of an analysis with the records that were read for it."""
+    used = sorted(
+        set(run.selected.study) | {s for p in run.published if p.effects is not None for s in p.effects.study}
+    )
+    return lock_document(
+        run, analysis_file=analysis_file, record_files=[(s, records.path_of(s)) for s in used]
+    )
 
 
 def lock_text(document: dict[str, Any]) -> str:

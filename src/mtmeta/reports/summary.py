@@ -138,6 +138,7 @@ def run_summary(run: AnalysisRun) -> dict[str, Any]:
         "more_published": published[1:],
         "today": {
             "model": method.words,
+            "method": method.model_dump(),
             **today,
             "excluded": dict(run.analysis.today.exclude),
         },
