@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import linalg
 
 from mtmeta.errors import ModelError
 
@@ -140,10 +141,26 @@ class _Inverse:
             out = out - self.ds[:, None] * weight[..., blocks.index]
         return out
 
-    def apply(self, z: FloatArray) -> FloatArray:
-        """Inverse covariance applied to z of shape (B, q, k)."""
+    def whiten(self, z: FloatArray) -> FloatArray:
+        """Rows whose plain products are those of z (q, k) in the metric of M⁻¹; shape (k + m, q), one point."""
+        blocks = self.blocks
+        mean, centred, _ = self.split(z[None])
+        lean = self.ds[0] / np.sqrt(self.d[0])  # √d √v
+        load = blocks.sums(lean * lean)
+        # (1 − α t t')² = 1 − κ t t' for t = lean
+        alpha = self.kappa[0] / (1.0 + np.sqrt(np.maximum(1.0 - self.kappa[0] * load, 0.0)))
+        part = np.sqrt(self.d[0]) * centred[0]
+        part = part - lean * (alpha * blocks.sums(lean * part))[..., blocks.index]
+        return np.concatenate([part, mean[0] * np.sqrt(self.g[0] * self.shrink[0])], axis=-1).T
+
+    def apply(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Inverse covariance applied to z (B, q, k), and the result's sums by cluster (B, q, m).
+
+        The sums are not those of the rows, whose digits cancel when σ_b² is large.
+        """
         mean, _, inner = self.split(z)
-        return inner + self.a[:, None] * (mean * self.shrink[:, None])[..., self.blocks.index]
+        shrunk = mean * self.shrink[:, None]
+        return inner + self.a[:, None] * shrunk[..., self.blocks.index], shrunk * self.g[:, None]
 
     def products(self, z: FloatArray) -> FloatArray:
         """``z M⁻¹ z'`` of shape (B, q, q)."""
@@ -166,25 +183,30 @@ def _invert(blocks: Blocks, between: FloatArray, within: FloatArray) -> _Inverse
     return _Inverse(blocks, d, ds, kappa, a, g, 1.0 / (1.0 + load), log_det)
 
 
-def _regress(inverse: _Inverse) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Weighted least squares at B points: coefficients on q (B, p), residuals (B, k), ``q M⁻¹ q'``."""
+def _regress(inverse: _Inverse) -> tuple[FloatArray, FloatArray]:
+    """Weighted least squares at B points by normal equations: residuals (B, k), log det ``q M⁻¹ q'`` (B,).
+
+    Good enough to compare points of a grid; :func:`point` orthogonalises instead.
+    """
     blocks = inverse.blocks
     p = blocks.p
     every = inverse.products(np.vstack([blocks.q, blocks.y])[None])
     gram, cross = every[:, :p, :p], every[:, :p, p]
     scale = np.sqrt(np.einsum("bii->bi", gram))
     unit = gram / (scale[:, :, None] * scale[:, None, :])
-    beta = np.linalg.solve(unit, (cross / scale)[..., None])[..., 0] / scale
-    return beta, blocks.y - beta @ blocks.q, gram
+    values, vectors = np.linalg.eigh(unit)
+    values = np.maximum(values, 1e-15)
+    beta = np.matvec(vectors, np.vecmat(cross / scale, vectors) / values) / scale
+    return blocks.y - beta @ blocks.q, np.log(values).sum(1) + 2 * np.log(scale).sum(1)
 
 
 def _log_likelihood(inverse: _Inverse, restricted: bool) -> FloatArray:
-    _, residual, gram = _regress(inverse)
+    residual, log_gram = _regress(inverse)
     quad = inverse.products(residual[:, None])[:, 0, 0]
     k, p = inverse.blocks.k, inverse.blocks.p
     if not restricted:
         return np.asarray(-0.5 * (k * _LOG_2PI + inverse.log_det + quad))
-    return np.asarray(-0.5 * ((k - p) * _LOG_2PI + inverse.log_det + np.linalg.slogdet(gram)[1] + quad))
+    return np.asarray(-0.5 * ((k - p) * _LOG_2PI + inverse.log_det + log_gram + quad))
 
 
 def log_likelihood(blocks: Blocks, between: FloatArray, within: FloatArray, restricted: bool) -> FloatArray:
@@ -236,6 +258,8 @@ class Point:
         Trace of ``M⁻¹ − M⁻¹X(X'M⁻¹X)⁻¹X'M⁻¹``.
     quad : float
         Generalised residual sum of squares.
+    noise : ndarray of shape (2,)
+        Rounding error to expect in `score`.
     """
 
     theta: FloatArray
@@ -250,6 +274,7 @@ class Point:
     projected: FloatArray
     trace: float
     quad: float
+    noise: FloatArray
 
 
 def _traces(inverse: _Inverse) -> tuple[FloatArray, FloatArray]:
@@ -271,49 +296,74 @@ def _traces(inverse: _Inverse) -> tuple[FloatArray, FloatArray]:
     return trace, np.array([[((g * shrink) ** 2).sum(), mixed], [mixed, both.sum()]])
 
 
+def _orthogonal(inverse: _Inverse) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, float]:
+    """Weighted least squares: orthonormal basis (p, k), its map from q, coefficients on q, residuals, log det.
+
+    By Householder's reflections with the largest rows first and column pivoting, which keeps the digits
+    of imprecise rows beside very precise ones (Björck 1996, section 4.4.3). The basis is orthonormal in
+    M⁻¹; the determinant is that of ``q M⁻¹ q'``.
+    """
+    blocks = inverse.blocks
+    rows = inverse.whiten(blocks.q)
+    order = np.argsort(-np.abs(rows).max(1), kind="stable")
+    unit, triangle, pivot = linalg.qr(rows[order], mode="economic", pivoting=True, check_finite=False)
+    to_basis = np.zeros_like(triangle)
+    to_basis[pivot] = linalg.solve_triangular(triangle, np.eye(len(triangle)), check_finite=False)
+    basis = to_basis.T @ blocks.q
+    beta, residual = np.zeros(blocks.p), blocks.y
+    for _ in range(2):  # the second time refines
+        step = inverse.whiten(residual[None])[order, 0] @ unit
+        beta, residual = beta + step, residual - step @ basis
+    log_det = 2 * float(np.log(np.abs(np.diag(triangle))).sum())
+    return basis, to_basis, to_basis @ beta, residual, log_det
+
+
 def point(blocks: Blocks, theta: FloatArray, restricted: bool) -> Point:
     """Likelihood, score, information and regression at one pair of variances (see :class:`Point`)."""
     inverse = _invert(blocks, theta[:1], theta[1:])
-    beta, residual, gram = (part[0] for part in _regress(inverse))
-    full = inverse.apply(np.vstack([blocks.q, residual])[None])[0]
-    design, weighted = full[:-1], full[-1]
-    cov = np.linalg.inv(gram)
+    basis, to_basis, beta, residual, log_gram = _orthogonal(inverse)
+    design, design_sums = (part[0] for part in inverse.apply(basis[None]))
+    weighted, weighted_sums = (part[0] for part in inverse.apply(residual[None, None]))
+    full, sums = np.vstack([design, weighted]), np.vstack([design_sums, weighted_sums])
     trace, curvature = _traces(inverse)
-    # M_b F', M_w F' for F = [M⁻¹ q; M⁻¹ residual], and their products with M⁻¹
-    summed = blocks.sums(full)[:, blocks.index]
-    moved = np.stack([summed, full])  # (2, p + 1, k)
-    again = inverse.apply(moved.reshape(1, -1, blocks.k))[0].reshape(moved.shape)
-    quad = np.einsum("iqk,qk->iq", moved, full)[:, -1]
-    first = np.einsum("iak,bk->iab", moved[:, :-1], design)  # q M⁻¹ M_i M⁻¹ q'
-    lean = np.einsum("ik,bk->ib", moved[:, -1], design)
-    second = np.einsum("iak,lbk->ilab", moved, again)
-    information = second[:, :, -1, -1] - np.einsum("ia,ab,lb->il", lean, cov, lean)
+    # M_b F', M_w F' for F = [M⁻¹ basis; M⁻¹ residual], and their products with M⁻¹
+    moved = np.stack([sums[:, blocks.index], full])  # (2, p + 1, k)
+    twice = inverse.apply(moved.reshape(1, -1, blocks.k))[0].reshape(moved.shape)
+    first = np.stack([sums @ sums.T, full @ full.T])  # F M_i F'
+    quad = first[:, -1, -1]
+    second = np.einsum("iak,lbk->ilab", moved, twice)
+    lean = first[:, -1, :-1]
+    information = second[:, :, -1, -1] - lean @ lean.T
+    part = first[:, :-1, :-1]
+    trace_p = trace - np.einsum("iaa->i", part)
     if restricted:
-        part = np.einsum("iab,bc->iac", first, cov)
-        trace_used = trace - np.einsum("iaa->i", part)
         curvature = (
             curvature
-            - 2 * np.einsum("ilab,ba->il", second[:, :, :-1, :-1], cov)
+            - 2 * np.einsum("ilaa->il", second[:, :, :-1, :-1])
             + np.einsum("iab,lba->il", part, part)
         )
-    else:
-        trace_used = trace
-    trace_p = float(trace[1] - np.trace(first[1] @ cov))
-    value = float(_log_likelihood(inverse, restricted)[0])
-    to_x = np.linalg.inv(blocks.r)
+    used = trace_p if restricted else trace
+    rss = float(inverse.products(residual[None, None])[0, 0, 0])
+    constant = (blocks.k - blocks.p) * _LOG_2PI + log_gram if restricted else blocks.k * _LOG_2PI
+    to_x = np.linalg.solve(blocks.r, to_basis)
+    largest = float(np.abs(blocks.y).max())
+    rough = largest * np.array(
+        [np.abs(weighted_sums[0]) @ (inverse.g[0] * inverse.shrink[0]), np.abs(weighted[0]) @ inverse.d[0]]
+    )
     return Point(
         theta=theta,
-        value=value,
-        score=-0.5 * (trace_used - quad),
+        value=-0.5 * (constant + float(inverse.log_det[0]) + rss),
+        score=-0.5 * (used - quad),
         observed=information - 0.5 * curvature,
         average=0.5 * information,
-        beta=blocks.start + to_x @ beta,
-        vcov=to_x @ cov @ to_x.T,
+        beta=blocks.start + np.linalg.solve(blocks.r, beta),
+        vcov=to_x @ to_x.T,
         residual=residual,
-        weighted=weighted,
-        projected=design.T @ blocks.r,
-        trace=trace_p,
-        quad=float(residual @ weighted),
+        weighted=weighted[0],
+        projected=np.linalg.solve(to_basis.T, design).T @ blocks.r,
+        trace=float(trace_p[1]),
+        quad=rss,
+        noise=16 * np.finfo(float).eps * (trace + quad + rough),
     )
 
 

@@ -47,50 +47,55 @@ def _peaks(values: FloatArray) -> list[tuple[int, ...]]:
 
 
 def _gain(at: Point, free: BoolArray) -> tuple[FloatArray, float]:
-    """Newton step in the free components, and the squared length of the score in its metric."""
-    use = np.flatnonzero(free & ((at.theta > 0) | (at.score > 0)))
+    """Newton step in the free components, and the squared length of the score in its metric.
+
+    A score within its rounding error counts as 0; a component at 0 with a score that is not positive
+    stays there.
+    """
+    score = np.where(np.abs(at.score) > at.noise, at.score, 0.0)
+    use = np.flatnonzero(free & ((at.theta > 0) | (score > 0)))
     step = np.zeros(2)
-    if not len(use):
+    if not score[use].any():
         return step, 0.0
-    score = at.score[use]
+    score = score[use]
     for matrix in (at.observed, at.average):
         part = matrix[np.ix_(use, use)]
-        scale = np.sqrt(np.maximum(np.diag(part), np.finfo(float).tiny))
-        unit = part / np.outer(scale, scale)
-        if np.linalg.eigvalsh(unit)[0] > 1e-8:
+        scale = np.sqrt(np.maximum(np.diag(part), 0.0))
+        if not (scale > 0).all():
+            continue
+        unit = part / scale[:, None] / scale
+        if np.linalg.eigvalsh(unit)[0] > 1e-13:
             step[use] = np.linalg.solve(unit, score / scale) / scale
             return step, float(score @ step[use])
-    size = np.diag(at.average)[use]
-    step[use] = np.where(
-        size > 0, score / np.where(size > 0, size, 1.0), np.sign(score) * (1 + at.theta[use])
-    )
+    step[use] = 0.5 * np.sign(score) * at.theta[use]  # no curvature to go by
     return step, abs(float(score @ step[use]))
 
 
 def _climb(blocks: Blocks, theta: FloatArray, restricted: bool, free: BoolArray) -> tuple[Point, bool]:
     """Newton's method within σ² ≥ 0 by projection, with a line search; the point and whether it converged."""
     at = point(blocks, theta, restricted)
+    step, gain = _gain(at, free)
     for _ in range(_STEPS):
-        step, gain = _gain(at, free)
-        if gain <= 1e-22 * max(1.0, abs(at.value)):
-            return at, True
-        best: Point | None = None
+        size = max(1.0, abs(at.value))
+        if gain <= 1e-22 * size:
+            break
         for halving in range(40):
             new = np.maximum(at.theta + step * 0.5**halving, 0.0)
-            if (new == at.theta).all():
-                break
             trial = point(blocks, new, restricted)
             rise = float(at.score @ (new - at.theta))
-            if trial.value >= at.value + 1e-4 * rise:
-                best = trial
+            if rise < 1e-10 * size and trial.value > at.value - 1e-7 * size:
+                # the likelihood is flat to rounding, but its score still tells
+                next_step, next_gain = _gain(trial, free)
+                taken = next_gain < 0.5 * gain
                 break
-            if halving == 0 and _gain(trial, free)[1] < 0.25 * gain < 1e-6:
-                best = trial  # the likelihood is flat to rounding here; the score still tells
+            taken = trial.value >= at.value + 1e-4 * rise
+            if taken:
+                next_step, next_gain = _gain(trial, free)
                 break
-        if best is None:
-            return at, gain < 1e-12 * max(1.0, abs(at.value))
-        at = best
-    return at, False
+        if not taken:
+            break
+        at, step, gain = trial, next_step, next_gain
+    return at, gain <= 1e-13 * max(1.0, abs(at.value))
 
 
 def maximise(blocks: Blocks, *, restricted: bool, component: int | None = None, value: float = 0.0) -> Point:
