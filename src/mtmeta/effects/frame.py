@@ -203,9 +203,10 @@ def _effects(
             )
         return _given(df, study)
     if missing:
+        hint = _nearest(missing[0], [str(c) for c in df.columns if c not in needs])
         raise EffectError(
             f"{measure.code} needs the columns {' '.join(needs)} (or yi and vi); missing: {' '.join(missing)}"
-            f"{_nearest(missing[0], [str(c) for c in df.columns if c not in needs])}; the columns are: {_names(df)}"
+            f"{hint}; the columns are: {_names(df)}"
         )
     data = {name: _numeric(df, name, study) for name in needs}
     if zero_cells == "RevMan" and not {"a", "c"} <= set(needs):

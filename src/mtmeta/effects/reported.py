@@ -1,4 +1,4 @@
-"""Standardised mean differences from what is printed in their place: a d, a t, a P value, a g with its name."""
+"""Standardised mean differences from what is printed in their place: d, t, P value, or another g."""
 
 from __future__ import annotations
 
