@@ -9,14 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from doubles import bcg, common, many, random
+from drawn import bcg, common, many, random
 from ink import outside, overlaps
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import DataWarning, UsageError
-from mtmeta.figures.api import forest
+from mtmeta.figures import alt_text, caption, forest, funnel_layout
 from mtmeta.figures.draw.forest import draw_forest, forest_axes
 from mtmeta.figures.layout.forest import forest_layout
 from mtmeta.figures.layout.table import Column
@@ -292,3 +292,18 @@ def test_prediction_interval_forms(how):
     shapes = [m.shape for r in layout.rows if r.kind == "prediction" for m in r.marks]
     assert shapes == {"bar": ["bar"], "shade": ["none"], "density": ["density"], "none": []}[how]
     draw_forest(layout, forest_axes(layout))
+
+
+def test_alt_text_and_caption_say_the_numbers():
+    layout = forest_layout(random(bcg()), better="lower", arms=("vaccine", "control"), title="Tuberculosis")
+    assert alt_text(layout) == (
+        "Forest plot, Tuberculosis, of 13 effects (risk ratio). Study estimates run from 0.20 to 1.56. "
+        "Random effects (DL): 0.49 (95% CI 0.34 to 0.70). 95% prediction interval 0.14 to 1.75. "
+        "Heterogeneity: τ² = 0.31, I² = 92%, Q = 152.23 (df = 12, p < 0.001)."
+    )
+    assert caption(layout).startswith(
+        "Tuberculosis: 13 effects. Random effects (DL) (95% CI: Wald). Squares are"
+    )
+    assert alt_text(funnel_layout(random(bcg()))).startswith(
+        "Funnel. Standard error against risk ratio. 13 points."
+    )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mtmeta.figures.layout.forest import Better, ColumnLike, forest_layout
+from mtmeta.figures.layout.funnel import funnel_layout
 from mtmeta.figures.layout.protocols import PooledLike
 from mtmeta.figures.style import Style, StyleName, Width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["forest"]
+__all__ = ["forest", "funnel"]
 
 
 def forest(
@@ -66,3 +67,50 @@ def forest(
         style=style,
     )
     return draw_forest(layout, forest_axes(layout, width=width) if ax is None else ax)
+
+
+def funnel(
+    result: PooledLike,
+    ax: Axes | None = None,
+    *,
+    contours: Sequence[float] = (),
+    filled: tuple[Any, Any] | None = None,
+    curves: Sequence[tuple[str, Any, Any]] = (),
+    labels: Literal["none", "outside", "all"] = "none",
+    level: float = 0.95,
+    xlim: tuple[float, float] | None = None,
+    title: str = "",
+    style: Style | StyleName = "plain",
+    width: float | Width | None = None,
+) -> Axes:
+    """Draw a funnel plot.
+
+    Parameters
+    ----------
+    result : pooled result
+    ax : Axes, optional
+        Whose place the plot fills; a new page by default.
+    contours, filled, curves, labels, level, xlim, title, style
+        See :func:`mtmeta.figures.layout.funnel.funnel_layout`.
+    width : float or {"single", "one-and-half", "double"}, optional
+        Of a new page, in millimetres or in columns of the style's journal.
+
+    Returns
+    -------
+    Axes
+        In the plot's own units: effect across, standard error down.
+    """
+    from mtmeta.figures.draw.plot import draw_plot, plot_axes
+
+    layout = funnel_layout(
+        result,
+        contours=contours,
+        filled=filled,
+        curves=curves,
+        labels=labels,
+        level=level,
+        xlim=xlim,
+        title=title,
+        style=style,
+    )
+    return draw_plot(layout, plot_axes(layout, width=width) if ax is None else ax)

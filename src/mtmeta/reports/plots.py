@@ -48,7 +48,7 @@ def save_forest(
     """
     from mtmeta.figures.draw.forest import draw_forest, forest_axes
     from mtmeta.figures.layout.words import alt_text
-    from mtmeta.figures.save import save
+    from mtmeta.figures.files import save
 
     layout = forest_of(run, style=style)
     ax = draw_forest(layout, forest_axes(layout))  # type: ignore[arg-type]

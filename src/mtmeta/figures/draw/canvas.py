@@ -196,8 +196,8 @@ class Canvas:
     ax : Axes
     width, height : float
         Of the page in points.
-    x_of : callable
-        From points to the x of the ax's data, so that users may add to the plot in effect units.
+    x_of, y_of : callable
+        From points to the ax's data, so that users may add to the plot in its own units.
     """
 
     ax: Axes
@@ -205,6 +205,7 @@ class Canvas:
     width: float
     height: float
     x_of: Callable[[float], float] = lambda x: x
+    y_of: Callable[[float], float] = lambda y: y
     _lines: dict[tuple[Any, ...], list[list[Point]]] = field(default_factory=dict)
     _shapes: dict[tuple[Any, ...], list[list[Point]]] = field(default_factory=dict)
 
@@ -212,7 +213,9 @@ class Canvas:
         self, points: Sequence[Point], *, colour: str, width: float, dash: Any = "solid", z: float = 2.0
     ) -> None:
         """Add a line through points."""
-        self._lines.setdefault((z, colour, width, dash), []).append([(self.x_of(x), y) for x, y in points])
+        self._lines.setdefault((z, colour, width, dash), []).append(
+            [(self.x_of(x), self.y_of(y)) for x, y in points]
+        )
 
     def shape(
         self,
@@ -226,7 +229,7 @@ class Canvas:
     ) -> None:
         """Add a filled polygon."""
         key = (z, face, edge, width, alpha)
-        self._shapes.setdefault(key, []).append([(self.x_of(x), y) for x, y in points])
+        self._shapes.setdefault(key, []).append([(self.x_of(x), self.y_of(y)) for x, y in points])
 
     def text(
         self,
@@ -246,7 +249,7 @@ class Canvas:
         self.ax.add_artist(
             Text(
                 self.x_of(x),
-                y,
+                self.y_of(y),
                 text,
                 fontproperties=self.meter.font(text, size, bold=bold),
                 color=colour or self.meter.style.ink,
@@ -301,4 +304,4 @@ class Canvas:
         ax.set_xscale("linear")
         ax.set_yscale("linear")
         ax.set_xlim(low, high)
-        ax.set_ylim(self.height, 0.0)
+        ax.set_ylim(self.y_of(self.height), self.y_of(0.0))

@@ -17,15 +17,15 @@ from mtmeta.figures.layout.protocols import (
     axis_name,
     forward,
     has_null,
-    is_random,
     model_words,
+    predicts,
     short_name,
     shown,
     two_arms,
 )
 from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Panel, Row
 from mtmeta.figures.layout.ticks import linear_ticks, log_ticks, robust_range, tick_decimals
-from mtmeta.figures.layout.words import heterogeneity_words, level_words, overall_words
+from mtmeta.figures.layout.words import heterogeneity_words, level_words, overall_words, tested
 from mtmeta.figures.style import Style, StyleName, style_of
 from mtmeta.measures import Measure, check_choice, check_level
 
@@ -343,7 +343,7 @@ class Frame:
         words = label or (self.style.total if self.style.total and not several else model_words(fit))
         cells = [self.summary_cell(c, fit, words, low, high) for c in columns]
         rows = [Row("pooled", 0, tuple(cells), marks=(mark,), bold=self.style.bold_pooled, gap=gap)]
-        if prediction in ("bar", "shade", "density") and has_prediction(fit):
+        if prediction in ("bar", "shade", "density") and predicts(fit):
             rows.append(self.prediction_row(fit, columns, prediction))
         return rows
 
@@ -407,7 +407,7 @@ class Frame:
         shape: Literal["bar", "density", "none"] = "bar" if how == "bar" else "none"
         curve: tuple[tuple[float, float], ...] = ()
         if how == "density":
-            shape, curve = "density", t_curve(float(fit.estimate), low, high, self.level, fit.k - 1)
+            shape, curve = "density", t_curve(float(fit.estimate), low, high, self.level, fit.effects.k - 1)
         mark = Mark(0, shape, float(fit.estimate), low, high, curve=curve)
         return Row("prediction", 0, tuple(cells), marks=(mark,))
 
@@ -420,6 +420,9 @@ class Frame:
             name = f"{model_words(fit)}: " if len(results) > 1 else ""
             lines.append(f"{name}{heterogeneity_words(fit, self.style)}")
             lines.append(f"{name}{overall_words(fit, self.style, level=self.level)}")
+        idle = results[0].k - len(self.effects.study)
+        if idle:
+            lines.append(f"Without events and without weight: {idle} {'study' if idle == 1 else 'studies'}")
         return tuple(dict.fromkeys(lines))
 
     def mid_words(self, mid: float | Sequence[float]) -> tuple[str, ...]:
@@ -446,7 +449,7 @@ class Frame:
         placed = tuple(replace(row, position=i) for i, row in enumerate(rows))
         main = results[0]
         shade: tuple[float, ...] = ()
-        if prediction == "shade" and has_prediction(main):
+        if prediction == "shade" and predicts(main):
             shade = tuple(float(x) for x in main.pi(self.level))
         panel = axis_panel(
             [m for r in placed for m in r.marks],
@@ -469,22 +472,18 @@ class Frame:
             foot=foot,
             summary=summary_numbers(main, self.level),
             model=model_words(main),
+            ci_method=main.ci_method,
             level=self.level,
             title=title,
             style=self.style,
         )
 
 
-def has_prediction(fit: PooledLike) -> bool:
-    """Whether a prediction interval is defined: random effects and at least three of them."""
-    return is_random(fit) and fit.k >= 3
-
-
 def summary_numbers(fit: PooledLike, level: float) -> tuple[tuple[str, float], ...]:
     """Return the pooled numbers a figure shows, by name, on the scale of analysis."""
     low, high = fit.ci(level)
     pairs = [("estimate", fit.estimate), ("low", low), ("high", high), ("se", fit.se)]
-    if has_prediction(fit):
+    if predicts(fit):
         pi_low, pi_high = fit.pi(level)
         pairs += [("pi_low", pi_low), ("pi_high", pi_high)]
     pairs += [
@@ -494,7 +493,8 @@ def summary_numbers(fit: PooledLike, level: float) -> tuple[tuple[str, float], .
         ("q_df", fit.q_df),
         ("q_pvalue", fit.q_pvalue),
     ]
-    pairs += [("statistic", fit.statistic), ("df", fit.df), ("pvalue", fit.pvalue)]
+    if tested(fit):
+        pairs += [("statistic", fit.statistic), ("df", fit.df), ("pvalue", fit.pvalue)]
     return tuple((name, float(value)) for name, value in pairs)
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "has_null",
     "is_random",
     "model_words",
+    "predicts",
     "short_name",
     "shown",
     "two_arms",
@@ -150,7 +151,13 @@ def axis_name(measure: Measure, style: Style) -> str:
 
 def is_random(result: PooledLike) -> bool:
     """Whether the result's model has a between-study variance."""
-    return type(result.model).__name__ not in ("CommonEffect", "MantelHaenszel", "Peto")
+    return getattr(result, "tau2_method", "none") != "none" or hasattr(result, "sigma2_between")
+
+
+def predicts(result: PooledLike) -> bool:
+    """Whether a prediction interval is defined: the model says where new studies lie, and k >= 3."""
+    said = getattr(result, "predicts", None)
+    return bool(is_random(result) if said is None else said) and result.effects.k >= 3
 
 
 _MODELS = {
@@ -160,6 +167,8 @@ _MODELS = {
     "Peto": "Peto",
     "Multilevel": "Multilevel model",
     "BayesRandomEffects": "Bayesian random effects",
+    "HenmiCopas": "Henmi-Copas",
+    "IVhet": "IVhet",
 }
 
 
@@ -167,5 +176,6 @@ def model_words(result: PooledLike) -> str:
     """Name of a result's model with its estimator, as a pooled row is labelled."""
     name = type(result.model).__name__
     words = _MODELS.get(name, name)
-    estimator = getattr(result.model, "tau2", None)
-    return f"{words} ({estimator})" if isinstance(estimator, str) else words
+    estimator = getattr(result, "tau2_method", "none")
+    given = f"τ² = {result.tau2:.4g}" if estimator == "given" else estimator
+    return f"{words} ({given})" if estimator != "none" else words

@@ -199,7 +199,7 @@ class ForestLayout(Layout):
         Sign, colour and meaning of each light that occurs.
     summary : tuple of (str, float)
         The pooled numbers by name, on the scale of analysis.
-    model : str
+    model, ci_method : str
     level : float
     title : str
     style : Style
@@ -216,6 +216,7 @@ class ForestLayout(Layout):
     legend: tuple[tuple[str, str, str], ...] = ()
     summary: tuple[tuple[str, float], ...] = ()
     model: str = ""
+    ci_method: str = ""
     level: float = 0.95
     title: str = ""
     style: Style = field(default_factory=Style)

@@ -1,0 +1,174 @@
+"""Funnel plots: effects against their precision, with contours of significance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from mtmeta.errors import UsageError
+from mtmeta.figures.layout.base import number
+from mtmeta.figures.layout.forest import axis_ticks, normal_quantile
+from mtmeta.figures.layout.plot import Area, Axis, Layer, Line, PlotLayout, Points, floats, make_axis
+from mtmeta.figures.layout.protocols import PooledLike, axis_name, has_null, model_words
+from mtmeta.figures.style import Style, StyleName, style_of
+from mtmeta.measures import check_choice, check_level
+
+__all__ = ["funnel_layout"]
+
+Labels = Literal["none", "outside", "all"]
+
+
+def funnel_layout(
+    result: PooledLike,
+    *,
+    contours: Sequence[float] = (),
+    filled: tuple[Any, Any] | None = None,
+    curves: Sequence[tuple[str, Any, Any]] = (),
+    labels: Labels = "none",
+    level: float = 0.95,
+    xlim: tuple[float, float] | None = None,
+    title: str = "",
+    style: Style | StyleName = "plain",
+) -> PlotLayout:
+    """Lay out a funnel plot: each effect against its standard error, the most precise on top.
+
+    Parameters
+    ----------
+    result : pooled result
+    contours : sequence of float
+        Two-sided P values whose contours around the null are shaded, such as ``(0.1, 0.05, 0.01)``
+        (Peters 2008, J Clin Epidemiol 61:991). Without them the lines are the region in which a share
+        `level` of effects would lie about the pooled estimate without heterogeneity and bias.
+    filled : (array, array), optional
+        Effects and variances added by trim and fill, drawn hollow.
+    curves : sequence of (name, x, se)
+        Further lines, such as a PET or PEESE fit: effects at standard errors.
+    labels : {"none", "outside", "all"}
+        Which effects are named.
+    level : float
+    xlim : (float, float), optional
+        On the scale of analysis.
+    title : str
+    style : Style or str
+
+    Returns
+    -------
+    PlotLayout
+
+    Raises
+    ------
+    UsageError
+        For a P value outside (0, 1), or contours of a measure without a null.
+    """
+    check_level(level)
+    check_choice("labels", labels, ("none", "outside", "all"))
+    look, es, measure = style_of(style), result.effects, result.effects.measure
+    y, se, centre = floats(es.yi), floats(np.sqrt(es.vi)), float(result.estimate)
+    added = tuple(floats(v) for v in filled) if filled is not None else ((), ())
+    added_se = floats(np.sqrt(added[1])) if added[1] else ()
+    deepest = 1.06 * max((*se, *added_se))
+    half = normal_quantile(level) * deepest
+    low, high = _reach((*y, *added[0]), centre, half) if xlim is None else (float(xlim[0]), float(xlim[1]))
+    layers: list[Layer] = []
+    if contours:
+        if not has_null(measure):
+            raise UsageError(f"contours need a null, which {measure.code} does not have; leave contours out")
+        layers += _contours(contours, measure.null, deepest, low, high, look)
+        layers.append(Line((measure.null,) * 2, (0.0, deepest), tone="null"))
+    else:
+        sides = (centre - half, centre, centre + half)
+        layers.append(Area(sides, (deepest, 0.0, deepest), tone="paper", shade=1.0))
+        layers.append(Line(sides, (deepest, 0.0, deepest), tone="muted", dash="dashed", width=0.8))
+    layers.append(
+        Line((centre, centre), (0.0, deepest), tone="diamond", dash="dotted" if contours else "solid")
+    )
+    for i, (name, at, depth) in enumerate(curves):
+        layers.append(Line(floats(at), floats(depth), tone=f"palette {i + 1}", width=1.2, name=name))
+    outside = [abs(v - centre) > normal_quantile(level) * s for v, s in zip(y, se, strict=True)]
+    named = tuple(
+        s if labels == "all" or (labels == "outside" and o) else ""
+        for s, o in zip(es.study, outside, strict=True)
+    )
+    name = "observed" if added[0] else ""
+    layers.append(Points(y, se, shape="circle", tone="square", labels=named if any(named) else (), name=name))
+    if added[0]:
+        layers.append(
+            Points(added[0], added_se, shape="circle", tone="square", hollow=True, name="filled in")
+        )
+    ticks, values, words = axis_ticks(low, high, measure, look)
+    return PlotLayout(
+        figure="funnel",
+        x=Axis(low, high, ticks, values, words, axis_name(measure, look)),
+        y=make_axis(0.0, deepest, look, label="Standard error", flip=True),
+        layers=tuple(layers),
+        summary=(("estimate", centre), ("k", float(len(y))), ("outside", float(sum(outside)))),
+        title=title,
+        foot=() if contours else (_region_words(result, level, look),),
+        style=look,
+    )
+
+
+def _reach(effects: Sequence[float], centre: float, half: float) -> tuple[float, float]:
+    low, high = min((*effects, centre - half)), max((*effects, centre + half))
+    margin = 0.05 * (high - low)
+    return (low - margin, high + margin)
+
+
+def _region_words(result: PooledLike, level: float, style: Style) -> str:
+    share = f"{100 * level:.10g}".replace(".", style.decimal_mark)
+    return (
+        f"{model_words(result)} estimate; dashed: where {share}% of effects lie without heterogeneity or bias"
+    )
+
+
+def _contours(
+    levels: Sequence[float], null: float, deepest: float, low: float, high: float, style: Style
+) -> list[Layer]:
+    """Shade the regions between contours, the least significant in the middle and unshaded."""
+    ps = sorted((float(p) for p in levels), reverse=True)
+    if any(not 0.0 < p < 1.0 for p in ps):
+        raise UsageError(
+            f"contours={tuple(levels)!r} must be P values between 0 and 1, such as (0.1, 0.05, 0.01)"
+        )
+    steps = np.linspace(0.34, 0.1, len(ps)) if len(ps) > 1 else [0.2]
+
+    def says(p: float) -> str:
+        return number(p, style, decimals=len(f"{p:.10g}") - 2)
+
+    layers: list[Layer] = []
+    for i in reversed(range(len(ps))):  # the outermost lies lowest
+        box: tuple[tuple[float, ...], tuple[float, ...]]
+        name = f"p < {says(ps[i])}" if i == len(ps) - 1 else f"{says(ps[i + 1])} < p < {says(ps[i])}"
+        if i == len(ps) - 1:
+            box = ((low, low, high, high), (0.0, deepest, deepest, 0.0))
+        else:
+            reach = normal_quantile(1.0 - ps[i + 1]) * deepest
+            box = _wedge(null, reach, deepest, low, high)
+        layers.append(Area(*box, tone="muted", shade=float(steps[i]), name=name))
+    reach = normal_quantile(1.0 - ps[0]) * deepest
+    layers.append(
+        Area(*_wedge(null, reach, deepest, low, high), tone="paper", shade=1.0, name=f"p > {says(ps[0])}")
+    )
+    return layers
+
+
+def _wedge(
+    null: float, reach: float, deepest: float, low: float, high: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Triangle from the null at the top down to `reach` on both sides, cut at the plot's edges."""
+    x: list[float] = []
+    y: list[float] = []
+    for side, edge in ((-1.0, low), (1.0, high)):
+        end = null + side * reach
+        beyond = end < edge if side < 0 else end > edge
+        at = deepest * abs(edge - null) / reach if beyond else deepest
+        piece = [(edge, deepest), (edge, at)] if beyond else [(end, deepest)]
+        piece = piece if side < 0 else piece[::-1]
+        x += [p[0] for p in piece]
+        y += [p[1] for p in piece]
+        if side < 0:
+            x.append(null)
+            y.append(0.0)
+    return tuple(x), tuple(y)
