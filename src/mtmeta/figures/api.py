@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from mtmeta.figures.layout.forest import Better, ColumnLike, forest_layout
+from mtmeta.figures.layout.axes import Better
+from mtmeta.figures.layout.forest import forest_layout
+from mtmeta.figures.layout.frame import ColumnLike
 from mtmeta.figures.layout.funnel import funnel_layout
 from mtmeta.figures.layout.protocols import PooledLike
 from mtmeta.figures.style import Style, StyleName, Width

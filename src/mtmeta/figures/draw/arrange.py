@@ -16,7 +16,7 @@ PANEL_GAP = 1.6  # between columns and panel
 INDENT = 1.0
 LINE = 1.25  # second and further lines of a wrapped label
 MIN_PANEL = 11.0
-SPACE, BOLD_SPACE = 0.32, 0.14  # between the lanes of a column
+SPACE, BOLD_SPACE = 0.34, 0.24  # between the lanes of a column
 LIGHT = 1.55  # width of a risk-of-bias column
 
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from mtmeta.errors import UsageError
+from mtmeta.figures.layout.axes import axis_ticks, normal_quantile
 from mtmeta.figures.layout.base import number
-from mtmeta.figures.layout.forest import axis_ticks, normal_quantile
 from mtmeta.figures.layout.plot import Area, Axis, Layer, Line, PlotLayout, Points, floats, make_axis
 from mtmeta.figures.layout.protocols import PooledLike, axis_name, has_null, model_words
 from mtmeta.figures.style import Style, StyleName, style_of
