@@ -142,7 +142,7 @@ class _Inverse:
         return out
 
     def whiten(self, z: FloatArray) -> FloatArray:
-        """Rows whose plain products are those of z (q, k) in the metric of M⁻¹; shape (k + m, q), one point."""
+        """Whiten z (q, k) at one point: rows (k + m, q) with plain products ``z M⁻¹ z'``."""
         blocks = self.blocks
         mean, centred, _ = self.split(z[None])
         lean = self.ds[0] / np.sqrt(self.d[0])  # √d √v
@@ -297,10 +297,10 @@ def _traces(inverse: _Inverse) -> tuple[FloatArray, FloatArray]:
 
 
 def _orthogonal(inverse: _Inverse) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, float]:
-    """Weighted least squares: orthonormal basis (p, k), its map from q, coefficients on q, residuals, log det.
+    """Regress: orthonormal basis (p, k), its map from q, coefficients on q, residuals, log det.
 
     By Householder's reflections with the largest rows first and column pivoting, which keeps the digits
-    of imprecise rows beside very precise ones (Björck 1996, section 4.4.3). The basis is orthonormal in
+    of imprecise rows beside very precise ones (Björck 1996, section 4.4). The basis is orthonormal in
     M⁻¹; the determinant is that of ``q M⁻¹ q'``.
     """
     blocks = inverse.blocks

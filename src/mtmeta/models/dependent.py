@@ -20,7 +20,7 @@ from mtmeta.models.blocks import Blocks, Point, arrange, point, require_identifi
 from mtmeta.models.components import maximise, profile_interval
 from mtmeta.models.formula import Design, design_of
 from mtmeta.models.linear import Coefficients, JointTest, quantile
-from mtmeta.models.robust import IntArray, Working, cluster_robust
+from mtmeta.models.robust import FEW, IntArray, Working, cluster_robust, few_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Multilevel", "MultilevelResult", "rho_sensitivity"]
 
 FloatArray = npt.NDArray[np.float64]
-_FEW = 4.0  # Satterthwaite degrees of freedom below which tests are not to be trusted (Tipton 2015, p. 388)
 
 
 @dataclass(frozen=True)
@@ -117,13 +116,8 @@ class Multilevel:
         result = MultilevelResult(es, self, design, blocks, best)
         if self.robust:
             few = result.coefficients.df.min()
-            if few < _FEW:
-                warnings.warn(
-                    f"{few:.1f} Satterthwaite degrees of freedom from {result.clusters} clusters: below 4 "
-                    "the p-value and the interval should not be trusted",
-                    DataWarning,
-                    stacklevel=2,
-                )
+            if few < FEW:
+                warnings.warn(few_text(float(few), result.clusters), DataWarning, stacklevel=2)
         return result
 
 

@@ -87,8 +87,8 @@ class Sandwich:
 
     References
     ----------
-    Pustejovsky, J. E. & Tipton, E. (2018). J Bus Econ Stat 36(4), 672–683, sections 2 and 3.
-    Tipton, E. & Pustejovsky, J. E. (2015). J Educ Behav Stat 40(6), 604–634, pp. 612–616.
+    Pustejovsky, J. E. & Tipton, E. (2018). J Bus Econ Stat 36(4), 672–683.
+    Tipton, E. & Pustejovsky, J. E. (2015). J Educ Behav Stat 40(6), 604–634.
     """
 
     kind: str

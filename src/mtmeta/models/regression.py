@@ -24,7 +24,7 @@ from mtmeta.models.robust import IntArray, Working
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MetaRegression", "MetaRegressionResult", "likelihood_ratio"]
+__all__ = ["MetaRegression", "MetaRegressionResult"]
 
 FloatArray = npt.NDArray[np.float64]
 CiMethod = Literal["auto", "Wald", "HKSJ", "HKSJ-floor"]
@@ -43,8 +43,8 @@ class MetaRegression:
         Moderators, such as ``"alloc + ablat"``. Allowed are column names of ``es.moderators``,
         ``+ : * - ( )``, 0 and 1, and ``C(x)``, ``C(x, base="level")``, ``bs(x, df=4)``, ``cr(x, df=3)``,
         ``poly(x, 2)``, ``log(x)``. Text columns are categories, the first level in order the reference.
-    tau2 : str, default "REML"
-        Estimator: DL DL2 HE HS HSk SJ ML REML EB PM PMM.
+    tau2 : str or float, default "REML"
+        Estimator: DL DL2 HE HS HSk SJ ML REML EB PM PMM; or a given value, 0 for common effects.
     ci : {"auto", "Wald", "HKSJ", "HKSJ-floor"}
         Wald uses the normal distribution; HKSJ t with k − p degrees of freedom and the scale factor of
         Knapp and Hartung (2003); with floor that factor is at least 1. "auto" is HKSJ when
@@ -81,11 +81,14 @@ class MetaRegression:
     """
 
     formula: str
-    tau2: str = "REML"
+    tau2: kernel.Tau2Method | float = "REML"
     ci: CiMethod = "auto"
 
     def __post_init__(self) -> None:
-        check_choice("tau2", self.tau2, kernel.TAU2_METHODS)
+        if isinstance(self.tau2, str):
+            check_choice("tau2", self.tau2, kernel.TAU2_METHODS)
+        elif isinstance(self.tau2, bool) or not 0.0 <= float(self.tau2) < np.inf:
+            raise UsageError(f"tau2={self.tau2!r} must be an estimator or a number not below 0")
         check_choice("ci", self.ci, _CI)
 
     def fit(self, es: EffectSizes) -> MetaRegressionResult:
@@ -106,7 +109,10 @@ class MetaRegression:
                 f"{es.k} studies cannot carry {p} coefficients ({', '.join(design.names)}) and τ²; "
                 "use fewer moderators"
             )
-        fitted = kernel.fit(es.yi, es.vi, method=self.tau2, design=design.matrix)
+        if isinstance(self.tau2, str):
+            fitted = kernel.fit(es.yi, es.vi, method=self.tau2, design=design.matrix)
+        else:
+            fitted = kernel.fit(es.yi, es.vi, tau2=self.tau2, design=design.matrix)
         method = self.ci
         if method == "auto":
             method = "HKSJ" if es.k - p > 1 and fitted.tau2[0] > 0 else "Wald"
@@ -201,6 +207,11 @@ class MetaRegressionResult:
         return float(self.fitted.i2[0])
 
     @property
+    def tau2_method(self) -> str:
+        """Estimator of τ², "given" for a number."""
+        return self.model.tau2 if isinstance(self.model.tau2, str) else "given"
+
+    @property
     def h2(self) -> float:
         """Residual H²."""
         return float(self.fitted.h2[0])
@@ -209,8 +220,11 @@ class MetaRegressionResult:
     def r2(self) -> float:
         """R², percent: how much smaller τ² is than without moderators; NaN when no constant is spanned.
 
-        ``max(0, 100 (τ₀² − τ²)/τ₀²)``, and 0 where τ₀² is 0, as in metafor (Raudenbush 2009, p. 307).
+        ``max(0, 100 (τ₀² − τ²)/τ₀²)``, and 0 where τ₀² is 0, as in metafor (Raudenbush 2009).
+        NaN, too, when τ² is given.
         """
+        if not isinstance(self.model.tau2, str):
+            return float("nan")
         ones = np.ones(self.k)
         rest = ones - self.design.matrix @ np.linalg.lstsq(self.design.matrix, ones, rcond=None)[0]
         if np.abs(rest).max() > 1e-8:
@@ -350,7 +364,7 @@ class MetaRegressionResult:
         """Variance inflation factors, generalised ones for terms of several columns.
 
         Of a set S: ``det R_S det R_rest / det R``, R the correlation matrix of the estimates without the
-        intercept (Fox and Monette 1992, J Am Stat Assoc 87, 178–183, equation 10); metafor's ``vif``.
+        intercept (Fox and Monette 1992, J Am Stat Assoc 87, 178–183); metafor's ``vif``.
         """
         import pandas as pd
 
@@ -524,14 +538,18 @@ class MetaRegressionResult:
             why = " (HKSJ was not used because τ² is 0 or fewer than two degrees of freedom are left)"
         return (
             f"Mixed-effects meta-regression of {self.k} effects ({self.effects.measure.label}) on "
-            f"{self.model.formula}, residual τ² by {self.model.tau2}; {test}{why}; R² against the model "
+            f"{self.model.formula}, residual τ² {self._estimator}; {test}{why}; R² against the model "
             "without moderators, same estimator (Raudenbush 2009)."
         )
+
+    @property
+    def _estimator(self) -> str:
+        return f"by {self.model.tau2}" if self.tau2_method != "given" else "given"
 
     def __repr__(self) -> str:
         return (
             f"MetaRegressionResult({self.model.formula!r}, k={self.k}, τ²={self.tau2:.4g} "
-            f"({self.model.tau2}), I²={self.i2:.1f}%, {self.omnibus}, {self.ci_method})"
+            f"({self.tau2_method}), I²={self.i2:.1f}%, {self.omnibus}, {self.ci_method})"
         )
 
     def _repr_html_(self) -> str:
@@ -550,56 +568,3 @@ def _adjusted(pvalues: FloatArray, adjust: str) -> FloatArray:
     out = np.empty(n)
     out[order] = np.minimum(stepped, 1.0)
     return out
-
-
-def likelihood_ratio(full: MetaRegressionResult, reduced: MetaRegressionResult) -> JointTest:
-    """Likelihood-ratio test of two nested meta-regressions, both fitted with ``tau2="ML"``.
-
-    Parameters
-    ----------
-    full, reduced : MetaRegressionResult
-        Of the same effects; the columns of `reduced` lie in the space of those of `full`.
-
-    Returns
-    -------
-    JointTest
-        χ² with the difference in coefficients as degrees of freedom.
-
-    Raises
-    ------
-    ModelError
-        Not fitted by ML, of different effects, or not nested.
-
-    Examples
-    --------
-    BCG vaccine: "LRT 9.9588, p .0016" for latitude (Viechtbauer 2010, J Stat Softw 36(3), p. 34).
-
-    >>> y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952,
-    ...      -0.469418, -1.371345, -0.339359, 0.445913, -0.017314]
-    >>> v = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434,
-    ...      0.073025, 0.012412, 0.532506, 0.071405]
-    >>> ablat = [44, 55, 42, 52, 13, 44, 19, 13, 27, 42, 18, 33, 33]
-    >>> es = EffectSizes.of(y, v, "RR", moderators={"ablat": ablat})
-    >>> fits = [MetaRegression(formula, tau2="ML").fit(es) for formula in ("ablat", "1")]
-    >>> test = likelihood_ratio(*fits)
-    >>> print(f"{test.statistic:.4f} {test.pvalue:.4f}")
-    9.9588 0.0016
-    """
-    for part in (full, reduced):
-        if part.model.tau2 != "ML":
-            raise ModelError(
-                f"a likelihood-ratio test of moderators needs both models fitted with tau2='ML', not "
-                f"{part.model.tau2!r}: restricted likelihoods of different designs do not compare"
-            )
-    same = full.k == reduced.k and all(
-        np.array_equal(getattr(full.effects, n), getattr(reduced.effects, n)) for n in ("yi", "vi")
-    )
-    if not same:
-        raise ModelError("the two models were not fitted to the same effects")
-    wide, narrow = full.design.matrix, reduced.design.matrix
-    rest = narrow - wide @ np.linalg.lstsq(wide, narrow, rcond=None)[0]
-    if full.p <= reduced.p or np.abs(rest).max() > 1e-8 * max(1.0, np.abs(narrow).max()):
-        raise ModelError(f"{reduced.model.formula!r} is not a smaller model within {full.model.formula!r}")
-    statistic = max(2 * (full.loglik - reduced.loglik), 0.0)
-    df = full.p - reduced.p
-    return JointTest(statistic, df, np.inf, float(special.chdtrc(df, statistic)), "chi2")

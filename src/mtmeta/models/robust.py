@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import html
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from mtmeta.errors import ModelError
-from mtmeta.models.linear import Coefficients, Sandwich
+from mtmeta.effects.table import EffectSizes
+from mtmeta.errors import DataWarning, ModelError, UsageError
+from mtmeta.measures import Interval, check_choice
+from mtmeta.models.linear import Coefficients, JointTest, Sandwich, quantile
+from mtmeta.models.pool import CommonEffect, PoolResult, RandomEffects
 
-__all__ = ["Kind", "Working", "cluster_robust"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FEW", "Kind", "RobustResult", "Working", "cluster_robust", "few_text", "robust"]
+
+FEW = 4.0  # degrees of freedom; robumeta prints "If df < 4, do not trust the results" (Tipton 2015)
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -133,3 +143,199 @@ def cluster_robust(work: Working, cluster: Sequence[str], kind: Kind) -> Coeffic
         return Coefficients(work.names, work.beta, vcov, np.full(p, float(m - p)))
     sandwich = Sandwich(kind, work.bread, own, shared)
     return Coefficients(work.names, work.beta, vcov, sandwich.satterthwaite(np.eye(p)), sandwich)
+
+
+class HasWorking(Protocol):
+    """A fitted weighted model that can be handed over as a :class:`Working`."""
+
+    @property
+    def effects(self) -> EffectSizes:
+        """What was fitted."""
+        ...
+
+    def working(self) -> Working:
+        """Hand the model over."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RobustResult:
+    """Cluster-robust tests of a fitted model. Frozen.
+
+    Attributes
+    ----------
+    result : PoolResult, MetaRegressionResult or MultilevelResult
+        The model whose coefficients are tested.
+    kind : str
+    cluster : tuple of str, length k
+    coefficients : Coefficients
+        Estimates with the robust covariance.
+    """
+
+    result: PoolResult | HasWorking
+    kind: Kind
+    cluster: tuple[str, ...]
+    coefficients: Coefficients
+
+    @property
+    def effects(self) -> EffectSizes:
+        """What was fitted."""
+        return self.result.effects
+
+    @property
+    def clusters(self) -> int:
+        """Number of clusters."""
+        return len(set(self.cluster))
+
+    @property
+    def ci_method(self) -> str:
+        """Name of the interval, that of `kind`."""
+        return self.kind
+
+    def _single(self, values: FloatArray) -> float:
+        if len(values) > 1:
+            raise ModelError("the model has moderators and so no single mean; read to_frame()")
+        return float(values[0])
+
+    @property
+    def estimate(self) -> float:
+        """Mean effect, of a model without moderators."""
+        return self._single(self.coefficients.beta)
+
+    @property
+    def se(self) -> float:
+        """Its robust standard error."""
+        return self._single(self.coefficients.se)
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of its t."""
+        return self._single(self.coefficients.df)
+
+    @property
+    def statistic(self) -> float:
+        """Mean over its standard error."""
+        return self._single(self.coefficients.statistic)
+
+    @property
+    def pvalue(self) -> float:
+        """Two-sided p-value of the mean."""
+        return self._single(self.coefficients.pvalue)
+
+    def ci(self, level: float = 0.95) -> Interval:
+        """Return the confidence interval of the mean."""
+        half = float(quantile(level, self.coefficients.df)[0]) * self.se
+        return Interval(self.estimate - half, self.estimate + half)
+
+    def joint(self, terms: Sequence[str]) -> JointTest:
+        """Test that the named coefficients are all zero: HTZ for CR2, else F(q, m − p)."""
+        if not terms:
+            raise UsageError("name at least one coefficient to test")
+        where = [self.coefficients.position(term) for term in dict.fromkeys(terms)]
+        return self.coefficients.joint(np.eye(len(self.coefficients.names))[where])
+
+    def to_frame(self, level: float = 0.95) -> pd.DataFrame:
+        """One row a coefficient: estimate, se, df, statistic, pvalue, ci_low, ci_high."""
+        return self.coefficients.frame(level)
+
+    @property
+    def methods(self) -> str:
+        """What was done, in words with citations, for a methods section."""
+        df = "Satterthwaite" if self.kind == "CR2" else "clusters minus coefficients"
+        return (
+            f"Cluster-robust standard errors {self.kind} over {self.clusters} clusters; degrees of freedom: "
+            f"{df} (Hedges, Tipton and Johnson 2010; Pustejovsky and Tipton 2018)."
+        )
+
+    def __repr__(self) -> str:
+        parts = zip(self.coefficients.names, self.coefficients.beta, self.coefficients.se, strict=True)
+        body = ", ".join(f"{name}={beta:.4g} ({se:.4g})" for name, beta, se in parts)
+        return f"RobustResult({self.kind}, {self.clusters} clusters, {body})"
+
+    def _repr_html_(self) -> str:
+        table: str = self.to_frame().to_html(float_format=lambda x: f"{x:.4g}", border=0)
+        return f"<p>{html.escape(repr(self))}</p>{table}"
+
+
+def robust(
+    result: PoolResult | HasWorking,
+    *,
+    cluster: Sequence[str] | npt.NDArray[np.str_] | None = None,
+    kind: Kind = "CR2",
+) -> RobustResult:
+    """Test the coefficients of a fitted model with cluster-robust standard errors.
+
+    Parameters
+    ----------
+    result : PoolResult, MetaRegressionResult or MultilevelResult
+        Of CommonEffect or RandomEffects, a meta-regression, or a three-level model.
+    cluster : sequence of length k, optional
+        What makes effects dependent; ``es.cluster`` by default. For a three-level model these are its own
+        clusters or larger ones.
+    kind : {"CR0", "CR1", "CR1p", "CR1S", "CR2"}
+        See :func:`cluster_robust`. metafor's ``robust()`` is "CR1p", with ``clubSandwich=TRUE`` "CR2".
+
+    Raises
+    ------
+    ModelError
+        Fewer than two clusters, or clusters that cut through those of a three-level model.
+
+    Warns
+    -----
+    DataWarning
+        Fewer than 4 Satterthwaite degrees of freedom.
+
+    Examples
+    --------
+    BCG vaccine, by trial: standard error 0.1792, t -3.9878 (metafor, ``robust(res, cluster=trial)``).
+
+    >>> from mtmeta.models.pool import RandomEffects
+    >>> y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952, -0.469418,
+    ...      -1.371345, -0.339359, 0.445913, -0.017314]
+    >>> v = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434,
+    ...      0.073025, 0.012412, 0.532506, 0.071405]
+    >>> fit = robust(RandomEffects().fit(EffectSizes.of(y, v, "RR")), kind="CR1p")
+    >>> print(f"{fit.se:.4f} {fit.statistic:.4f}")
+    0.1792 -3.9878
+    """
+    check_choice("kind", kind, ("CR0", "CR1", "CR1p", "CR1S", "CR2"))
+    work = _pooled(result) if isinstance(result, PoolResult) else result.working()
+    es = result.effects
+    labels = es.cluster if cluster is None else tuple(str(label) for label in cluster)
+    if len(labels) != es.k:
+        raise UsageError(f"cluster has {len(labels)} labels for {es.k} effects; give one a row")
+    coefficients = cluster_robust(work, labels, kind)
+    few = float(coefficients.df.min())
+    if kind == "CR2" and few < FEW:
+        warnings.warn(few_text(few, len(set(labels))), DataWarning, stacklevel=2)
+    return RobustResult(result, kind, labels, coefficients)
+
+
+def few_text(df: float, clusters: int) -> str:
+    """Say that a test has too few degrees of freedom."""
+    return (
+        f"{df:.1f} Satterthwaite degrees of freedom from {clusters} clusters: below 4 the p-value and the "
+        "interval should not be trusted"
+    )
+
+
+def _pooled(result: PoolResult) -> Working:
+    es = result.effects
+    if not isinstance(result.model, (CommonEffect, RandomEffects)):
+        raise UsageError(f"robust() needs weights 1/(v + τ²); {type(result.model).__name__} has others")
+    v = es.vi + result.weighted_by
+    ones = np.ones((es.k, 1))
+
+    def covariance(rows: IntArray) -> FloatArray:
+        return np.asarray(v[rows][:, :, None] * np.eye(rows.shape[1]))
+
+    return Working(
+        names=("mean",),
+        beta=np.array([result.estimate]),
+        x=ones,
+        residual=es.yi - result.estimate,
+        projected=ones / v[:, None],
+        bread=np.array([[1 / (1 / v).sum()]]),
+        covariance=covariance,
+        groups=tuple(map(str, range(es.k))),
+    )
