@@ -206,7 +206,7 @@ def _kinds(moved: list[Moved], changed: frozenset[str]) -> tuple[Cause, ...]:
     if "data" in seen:
         if "data" in changed:
             out.append("data")
-        if "question" in changed:
+        elif "question" in changed:
             out.append("question")
         if not {"data", "question", "variance"} & changed:
             out.append("version" if "version" in changed else "unexplained")
