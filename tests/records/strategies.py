@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from functools import cache
 from typing import Any, Literal
 
 import annotated_types as at
@@ -56,7 +57,10 @@ def _number(kind: type, constraints: list[Any]) -> st.SearchStrategy[Any]:
         allow_nan=False,
         allow_infinity=False,
     )
-    return small if above is not None or below is not None else small | st.integers(0, 1).map(float)
+    if above is not None or below is not None:
+        return small
+    least = 0 if low is None else int(low)
+    return small | st.integers(least, least + 1).map(float)
 
 
 def of(annotation: Any, constraints: list[Any]) -> st.SearchStrategy[Any]:
@@ -84,8 +88,14 @@ def of(annotation: Any, constraints: list[Any]) -> st.SearchStrategy[Any]:
     return model(annotation)
 
 
-def model(kind: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
-    """Return a strategy for the plain form of a model: required keys always, others sometimes."""
+@st.composite
+def model(draw: st.DrawFn, kind: type[BaseModel]) -> dict[str, Any]:
+    """Draw the plain form of a model: required keys always, others sometimes."""
+    return draw(_fields(kind))  # behind a function: the schema spelled out is too long for a repr
+
+
+@cache
+def _fields(kind: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
     fields = {field.alias or name: field for name, field in kind.model_fields.items()}
     made = {
         name: st.deferred(lambda f=field: of(f.annotation, list(f.metadata)))

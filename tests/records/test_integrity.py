@@ -141,7 +141,45 @@ def test_true_rows_are_left_alone(data: dict[str, Any]) -> None:
 
 def test_every_code_is_met() -> None:
     rows = {code for _, _, code in FALSE}
-    assert rows | {"n-above-randomised"} == set(CODES)
+    assert rows | {"n-above-randomised", "score-outside-range"} == set(CODES)
+
+
+@pytest.mark.parametrize(
+    ("data", "fields"),
+    [
+        (means(mean=7.1), []),
+        (means(mean=11), ["data.music.mean"]),
+        (means(mean=-1), ["data.music.mean"]),
+        (means(sd=6), ["data.music.sd"]),
+        (means(baseline={"mean": 12, "sd": 1}), ["data.music.baseline.mean"]),
+        (quartiles(median=11, q1=5, q3=12), ["data.music.median", "data.music.q3"]),
+    ],
+)
+def test_scores_outside_the_range_of_their_scale(data: dict[str, Any], fields: list[str]) -> None:
+    """A numerical rating scale of pain runs from 0 to 10."""
+    fit = {"kind": "means", "control": {"n": 15, "mean": 5, "sd": 2}}
+    if data["kind"] == "means":
+        data = {**data, **fit, "music": {"n": 15, "mean": 4, "sd": 2, **_given(data)}}
+    of_scale = {"construct": "pain", "instrument": "NRS 0-10", "value": "final"}
+    findings = integrity_problems(study(data, outcome=of_scale))
+    assert [finding.field for finding in findings] == fields
+    assert {finding.severity for finding in findings} <= {"warning"}
+    assert found(study(data, outcome={**of_scale, "instrument": "a scale of our own"})) == []
+
+
+def _given(data: dict[str, Any]) -> dict[str, Any]:
+    """Keep of the first arm what a row above sets."""
+    usual = means()["music"]
+    return {key: value for key, value in data["music"].items() if usual.get(key) != value}
+
+
+def test_changes_may_leave_the_range() -> None:
+    data = {"kind": "changes", "music": {"n": 9, "change": {"mean": -3, "sd": 2}}, "control": {"change": {}}}
+    of_scale = {"instrument": "NRS 0-10", "value": "final"}
+    assert found(study(data, outcome=of_scale)) == []
+    final = means(mean=-3, sd=2)
+    final["control"] = {"mean": -1}
+    assert found(study(final, outcome={"instrument": "NRS 0-10", "value": "change"})) == []
 
 
 @pytest.mark.parametrize(
@@ -211,6 +249,7 @@ def test_shipped_records_carry_a_flag_for_what_cannot_be_true() -> None:
     assert {(f.study, f.code) for f in findings} >= {
         ("atiwannapat-2016", "estimate-outside-interval"),
         ("allen-2001", "n-above-randomised"),
+        ("svansdottir-2006", "score-outside-range"),
     }
     for finding in findings:
         flagged = {flag.about for flag in studies[finding.study].flags}

@@ -9,6 +9,7 @@ such row is pooled before somebody has looked: the answer is a ``corrected:`` va
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from mtmeta.records.scales import scale_of
 from mtmeta.records.schema import Checked, Corrected, Outcome, Study
 
 __all__ = ["CODES", "Finding", "answer_of", "integrity_problems", "unanswered"]
@@ -37,6 +39,7 @@ CODES: dict[str, str] = {
     "events-above-n": "more events than people",
     "quartiles-out-of-order": "minimum, quartiles, median and maximum do not rise",
     "statistic-impossible": "an F or chi-squared below 0, or a P value outside 0 to 1",
+    "score-outside-range": "a mean, median or SD that the instrument's range does not allow",
 }
 """Each finding's code, which ``checked:`` answers by, and what it means."""
 
@@ -55,7 +58,8 @@ class Finding:
         One of :data:`CODES`.
     severity : {"error", "warning"}
         ``error`` where an effect would be computed from it, so that the row is not pooled until
-        answered; ``warning`` where it stands beside (what the source itself computed, the study's arms).
+        answered; ``warning`` where it stands beside (what the source itself computed, the study's arms)
+        or rests on knowledge from outside the record (the range of the instrument).
     study : str
         Id of the study.
     about : str
@@ -122,7 +126,8 @@ def integrity_problems(study: Study) -> tuple[Finding, ...]:
     for outcome in study.outcomes:
         about = f"outcomes.{outcome.id}"
         for field, code, message in _outcome(outcome, study):
-            severity: Severity = "warning" if field.startswith("reported") else "error"
+            outside = field.startswith("reported") or code == "score-outside-range"
+            severity: Severity = "warning" if outside else "error"
             found.append(Finding(code, severity, study.id, about, field, message))
     return tuple(found)
 
@@ -168,6 +173,11 @@ def _outcome(outcome: Outcome, study: Study) -> Iterator[_Fault]:
                 yield f"{path}{suffix}", code, message
         for code, message in _randomised(data, study):
             yield name, code, message
+        scale = scale_of(outcome.instrument, outcome.construct_)
+        if scale is not None and scale.range is not None:
+            for path, node in _nodes(data, name):
+                for suffix, message in _scores(path, node, outcome.value, scale.range):
+                    yield f"{path}{suffix}", "score-outside-range", message
     if outcome.reported is not None:
         for suffix, code, message in _node(outcome.reported):
             yield f"reported{suffix}", code, message
@@ -279,6 +289,30 @@ def _statistic(values: dict[str, object]) -> Iterator[_Fault]:
     number = re.fullmatch(r"[<>=≤≥ ]*([0-9]*\.?[0-9]+)", printed) if isinstance(printed, str) else None
     if number and float(number[1]) > 1:
         yield ".p", "statistic-impossible", f"P of {printed}"
+
+
+# ---- scores ------------------------------------------------------------------------------------
+
+
+def _scores(path: str, node: BaseModel, value: str, limits: tuple[float, float]) -> Iterator[tuple[str, str]]:
+    """Hold final and baseline scores against the instrument's range; changes may leave it."""
+    place = path.rsplit(".", 1)[-1]
+    if not (place in ("baseline", "final", "before", "after") or (value == "final" and place != "change")):
+        return
+    low, high = limits
+    shown = f"{_shown(low)} to {_shown(high)}"
+    for name in ("mean", "median", "q1", "q3", "min", "max"):
+        score = getattr(node, name, None)
+        if isinstance(score, float) and not low <= score <= high:
+            yield f".{name}", f"{_shown(score)} lies outside the scale's {shown}"
+    sd, n = getattr(node, "sd", None), getattr(node, "n", None)
+    if isinstance(sd, float):
+        # Half of the people at either end give the largest SD there can be.
+        largest = (
+            (high - low) / 2 * (math.sqrt(n / (n - 1)) if isinstance(n, int) and n > 1 else math.sqrt(2))
+        )
+        if sd > largest:
+            yield ".sd", f"an SD of {_shown(sd)} is more than a scale of {shown} allows ({largest:.3g})"
 
 
 # ---- people ------------------------------------------------------------------------------------

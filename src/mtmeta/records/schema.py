@@ -26,6 +26,8 @@ Pmid = Annotated[int, Field(ge=1, le=10**9)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Level = Annotated[float, Field(gt=0, lt=1)]
+R = Annotated[float, Field(ge=-1, le=1)]
+RRange = Annotated[tuple[R, R], Field(strict=False)]
 
 
 def _default_level() -> float:
@@ -67,6 +69,10 @@ class Design(Model):
     arms: Annotated[int, Field(ge=1, le=50)] | None = None
     n_randomised: Count | None = None
     countries: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    icc: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Cluster trials: correlation of people of one cluster (ICC), for all outcomes."""
+    mean_cluster_size: Annotated[float, Field(ge=1)] | None = None
+    """Cluster trials: people in a cluster, on average."""
     as_printed: Text | None = None
     """The design in the source's words, where they say more."""
 
@@ -208,7 +214,10 @@ class GroupChanges(Model):
     change: MeanSD
     baseline: MeanSD | None = None
     final: MeanSD | None = None
-    r: Annotated[float, Field(ge=-1, le=1)] | None = None
+    r: R | None = None
+    """Correlation of baseline and final values, where printed."""
+    r_range: RRange | None = None
+    """Range in which the extractor takes the correlation to lie where it is not printed."""
 
 
 class GroupEvents(Model):
@@ -338,6 +347,13 @@ class Quartiles(_Data):
     control: GroupQuartiles
 
 
+class FirstPeriod(Model):
+    """The first period of a crossover trial alone: two groups of different people."""
+
+    music: GroupMeans
+    control: GroupMeans
+
+
 class Paired(_Data):
     """The same people with music and with control (crossover)."""
 
@@ -346,7 +362,11 @@ class Paired(_Data):
     music: MeanSD
     control: MeanSD
     difference: MeanSD | None = None
-    r: Annotated[float, Field(ge=-1, le=1)] | None = None
+    r: R | None = None
+    """Correlation of both measurements, where printed."""
+    r_range: RRange | None = None
+    """Range in which the extractor takes the correlation to lie where it is not printed."""
+    first_period: FirstPeriod | None = None
 
 
 class OneGroup(_Data):
@@ -363,7 +383,7 @@ class Correlation(_Data):
     """A correlation."""
 
     kind: Literal["correlation"]
-    r: Annotated[float, Field(ge=-1, le=1)]
+    r: R
     n: Count
 
 
@@ -489,6 +509,11 @@ class Outcome(Model):
     """Only where several music arms are told apart."""
     subset: Text | None = None
     """Only where part of the trial is meant."""
+    clusters: Literal["allowed for", "not allowed for"] | None = None
+    """Cluster trials: whether the printed sizes or the printed standard error allow for the clusters
+    already; then they are not divided once more."""
+    design_effect: Annotated[float, Field(ge=1)] | None = None
+    """Cluster trials: factor of the variance, where printed; else 1 + (mean_cluster_size − 1) × icc."""
     data: Data
     reported: Reported | None = None
     used_in: Annotated[tuple[Text, ...], Field(strict=False)] = ()
