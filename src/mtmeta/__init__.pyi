@@ -1,5 +1,8 @@
 from mtmeta.effects.compute import effect_sizes as effect_sizes
-from mtmeta.effects.continuous import standardized_mean_difference as standardized_mean_difference
+from mtmeta.effects.continuous import (
+    mean_difference as mean_difference,
+    standardized_mean_difference as standardized_mean_difference,
+)
 from mtmeta.effects.table import EffectSizes as EffectSizes
 from mtmeta.errors import (
     EffectError as EffectError,
@@ -10,11 +13,20 @@ from mtmeta.errors import (
 )
 from mtmeta.figures import forest as forest, funnel as funnel, save as save
 from mtmeta.measures import Interval as Interval, Measure as Measure
+from mtmeta.models.compare import compare_models as compare_models, likelihood_ratio as likelihood_ratio
+from mtmeta.models.dependent import Multilevel as Multilevel, rho_sensitivity as rho_sensitivity
+from mtmeta.models.events import EventCounts as EventCounts, MantelHaenszel as MantelHaenszel, Peto as Peto
+from mtmeta.models.permutation import permutation_test as permutation_test
 from mtmeta.models.pool import (
     CommonEffect as CommonEffect,
+    HenmiCopas as HenmiCopas,
+    IVhet as IVhet,
     PoolResult as PoolResult,
     RandomEffects as RandomEffects,
 )
+from mtmeta.models.regression import MetaRegression as MetaRegression
+from mtmeta.models.robust import robust as robust
+from mtmeta.models.subgroups import subgroups as subgroups
 from mtmeta.records.folder import Studies as Studies, read_studies as read_studies, read_study as read_study
 from mtmeta.records.locate import example_studies as example_studies
 from mtmeta.records.schema import Study as Study
