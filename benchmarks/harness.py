@@ -98,8 +98,11 @@ def process(*command: str, minus: tuple[str, ...] = (), folder: Path = ROOT) -> 
 
     def seconds(what: tuple[str, ...]) -> float:
         start = time.perf_counter()
-        subprocess.run(what, check=True, stdout=subprocess.DEVNULL, cwd=folder)
-        return time.perf_counter() - start
+        done = subprocess.run(what, capture_output=True, text=True, check=False, cwd=folder)
+        spent = time.perf_counter() - start
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(what)} ended with {done.returncode}:\n{done.stderr}")
+        return spent
 
     return Measured(lambda: seconds(command) - (seconds(minus) if minus else 0.0))
 
@@ -201,9 +204,9 @@ def tell(case: Case, timings: Mapping[str, Timing]) -> None:
                 if case.aim is None
                 else f"aim {duration(case.aim)}: {'met' if first <= case.aim else 'MISSED'}"
             )
-        print(f"  {name:<34}{duration(timing.median):>10}  {note:<20}({spread})")
+        print(f"  {name:<38}{duration(timing.median):>10}  {note:<20}({spread})")
     for name, why in case.absent.items():
-        print(f"  {name:<34}{'—':>10}  {why}")
+        print(f"  {name:<38}{'—':>10}  {why}")
 
 
 def write_json(path: Path, results: Mapping[str, Mapping[str, Timing]]) -> None:

@@ -200,7 +200,7 @@ def fits(name: str, what: str, k: int, r_loops: int, no_r: str = "") -> Case:
             estimator = VarianceBasedLikelihoodEstimator(
                 method="REML", small_sample_correction="knapp-hartung"
             )
-            return estimator.fit_dataset(Dataset(yi, vi)).get_re_stats()
+            return estimator.fit_dataset(Dataset(yi, vi)).summary().get_fe_stats()
 
         return fit
 
