@@ -9,7 +9,8 @@ from mtmeta.figures.layout.axes import Better
 from mtmeta.figures.layout.forest import forest_layout
 from mtmeta.figures.layout.frame import ColumnLike
 from mtmeta.figures.layout.funnel import funnel_layout
-from mtmeta.figures.layout.protocols import PooledLike
+from mtmeta.figures.layout.lights import RobTable
+from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike
 from mtmeta.figures.style import Style, StyleName, Width
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ __all__ = ["forest", "funnel"]
 
 
 def forest(
-    result: PooledLike | Sequence[PooledLike],
+    result: PooledLike | SubgroupLike | Sequence[PooledLike],
     ax: Axes | None = None,
     *,
     left: Sequence[ColumnLike] | None = None,
     right: Sequence[ColumnLike] | None = None,
     sort: str | None = None,
+    group: str | None = None,
+    rob: RobTable | None = None,
     better: Better | None = None,
     arms: tuple[str, str] = ("music", "control"),
     mid: float | Sequence[float] = (),
@@ -39,10 +42,10 @@ def forest(
 
     Parameters
     ----------
-    result : pooled result, or several of the same effects
+    result : pooled result, result of subgroups, or several results of the same effects
     ax : Axes, optional
         Whose place the plot fills; a new page of the right size by default.
-    left, right, sort, better, arms, mid, xlim, prediction, level, title, style
+    left, right, sort, group, rob, better, arms, mid, xlim, prediction, level, title, style
         See :func:`mtmeta.figures.layout.forest.forest_layout`.
     width : float or {"single", "one-and-half", "double"}, optional
         Of a new page, in millimetres or in columns of the style's journal.
@@ -59,6 +62,8 @@ def forest(
         left=left,
         right=right,
         sort=sort,
+        group=group,
+        rob=rob,
         better=better,
         arms=arms,
         mid=mid,

@@ -41,8 +41,11 @@ class Style:
         Text size in points below which columns are wrapped no further and the page is too narrow.
     decimals : int
         Of effects and data; `weight_decimals` and `i2_decimals` of percentages.
-    decimal_mark, minus, list_mark : str
-        The decimal point (Lancet: a middle dot), the minus sign, and what parts statistics in a line.
+    weight_sign : bool
+        Whether each weight has its percent sign (else the header says so).
+    decimal_mark, thousands, minus, list_mark : str
+        The decimal point (Lancet: a middle dot), what groups counts of five digits and more, the minus
+        sign, and what parts statistics in a line.
     interval : tuple of str
         What stands before, between and after the limits.
     p_letter, p_space, p_leading_zero, p_decimals, p_floor
@@ -89,8 +92,10 @@ class Style:
     smallest: float = 5.0
     decimals: int = 2
     weight_decimals: int = 1
+    weight_sign: bool = True
     i2_decimals: int = 0
     decimal_mark: str = "."
+    thousands: str = ","
     minus: str = "\N{MINUS SIGN}"
     list_mark: str = ", "
     interval: tuple[str, str, str] = ("[", ", ", "]")
@@ -159,7 +164,157 @@ _COCHRANE = Style(
     widths=(84.0, 127.0, 174.0),
 )
 
-STYLES: dict[str, Style] = {s.name: s for s in (_PLAIN, _COCHRANE)}
+# JAMA: Instructions for Authors (No. for counts, P in capitals without a leading zero, "to" between limits)
+_JAMA = replace(
+    _PLAIN,
+    name="jama",
+    interval=("(", " to ", ")"),
+    list_mark="; ",
+    p_letter="P",
+    p_space=True,
+    p_leading_zero=False,
+    p_decimals=2,
+    spelling="American",
+    left=("study", "events1", "n1", "events2", "n2", "n"),
+    right=("effect", "weight"),
+    headers=(
+        ("study", "Source"),
+        ("n1", "No."),
+        ("n2", "No."),
+        ("n", "No."),
+        ("events1", "No./total"),
+        ("events2", "No./total"),
+        ("weight", "Weight, %"),
+    ),
+    thousands="\N{THIN SPACE}",
+    weight_sign=False,
+    favours="above",
+    square="#1A476F",
+    square_edge="#1A476F",
+    diamond="#1A476F",
+    diamond_edge="#1A476F",
+    prediction="#8C8C8C",
+    band="#F1F4F7",
+    rules=("top", "head", "foot"),
+    bold_pooled=True,
+    widths=(86.0, 127.0, 178.0),
+)
+# BMJ: house style (P in capitals, "to" between limits, data in columns left of the panel, weights in percent)
+_BMJ = replace(
+    _PLAIN,
+    name="bmj",
+    interval=("(", " to ", ")"),
+    p_letter="P",
+    p_space=False,
+    p_decimals=2,
+    left=("study", "events1", "n1", "events2", "n2", "n"),
+    right=("weight", "effect"),
+    headers=(
+        ("n1", "No"),
+        ("n2", "No"),
+        ("n", "No"),
+        ("events1", "No/total"),
+        ("events2", "No/total"),
+        ("weight", "Weight (%)"),
+    ),
+    thousands="\N{THIN SPACE}",
+    weight_sign=False,
+    square="#2A6EBB",
+    square_edge="#2A6EBB",
+    diamond="#2A6EBB",
+    diamond_edge="#2A6EBB",
+    prediction="#CD202C",
+    rules=("head", "foot"),
+    widths=(84.0, 128.0, 178.0),
+)
+# The Lancet: formatting guidelines (middle dot for the decimal point, en dash between limits, small p)
+_LANCET = replace(
+    _PLAIN,
+    name="lancet",
+    decimal_mark="\N{MIDDLE DOT}",
+    thousands="\N{THIN SPACE}",
+    interval=("(", "\N{EN DASH}", ")"),
+    p_space=False,
+    p_decimals=4,
+    p_floor=0.0001,
+    left=("study", "events1", "n1", "events2", "n2", "n"),
+    right=("effect", "weight"),
+    square="#00468B",
+    square_edge="#00468B",
+    diamond="#00468B",
+    diamond_edge="#00468B",
+    prediction="#ED0000",
+    rules=("top", "head", "foot"),
+    widths=(75.0, 107.0, 154.0),
+)
+# Nature: 5 to 7 pt sans serif, panels without bold text, columns of 89 and 183 mm
+_NATURE = replace(
+    _PLAIN,
+    name="nature",
+    size=7.0,
+    interval=("(", " to ", ")"),
+    p_letter="P",
+    bold_head=False,
+    bold_pooled=False,
+    line=0.75,
+    hairline=0.5,
+    marks=0.95,
+    widths=(89.0, 120.0, 183.0),
+)
+# APA 7: brackets around limits, no leading zero where a number cannot exceed 1, rules above and below
+_APA = replace(
+    _PLAIN,
+    name="apa",
+    size=9.0,
+    p_leading_zero=False,
+    spelling="American",
+    square="#000000",
+    square_edge="#000000",
+    diamond="#000000",
+    diamond_edge="#000000",
+    prediction="#7F7F7F",
+    palette=("#000000", "#7F7F7F", "#4D4D4D", "#A6A6A6", "#262626", "#BFBFBF"),
+    rules=("top", "head", "foot"),
+    bold_head=False,
+    bold_pooled=False,
+    caps=0.5,
+    widths=(85.0, 127.0, 165.0),
+)
+_DARK = replace(
+    _PLAIN,
+    name="dark",
+    paper="#14181D",
+    ink="#F2F2F2",
+    muted="#A9B1BA",
+    rule="#A9B1BA",
+    square="#C9D1D9",
+    square_edge="#C9D1D9",
+    whisker="#C9D1D9",
+    diamond=SKY,
+    diamond_edge=SKY,
+    prediction=ORANGE,
+    null="#7D8590",
+    palette=(SKY, ORANGE, "#3FC79A", "#E4A0C4", YELLOW, "#FF8552"),
+)
+_SLIDES = replace(
+    _PLAIN,
+    name="slides",
+    size=14.0,
+    smallest=10.0,
+    leading=1.55,
+    line=1.8,
+    hairline=1.0,
+    left=("study",),
+    right=("effect",),
+    panel=20.0,
+    label=18.0,
+    marks=1.15,
+    widths=(160.0, 240.0, 320.0),
+)
+
+STYLES: dict[str, Style] = {
+    s.name: s for s in (_PLAIN, _COCHRANE, _JAMA, _BMJ, _LANCET, _NATURE, _APA, _DARK, _SLIDES)
+}
 
 
 def style_of(style: Style | str) -> Style:

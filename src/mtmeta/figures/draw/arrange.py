@@ -16,7 +16,7 @@ PANEL_GAP = 1.6  # between columns and panel
 INDENT = 1.0
 LINE = 1.25  # second and further lines of a wrapped label
 MIN_PANEL = 11.0
-SPACE, BOLD_SPACE = 0.34, 0.24  # between the lanes of a column
+SPACE = 0.32  # between the lanes of a column
 LIGHT = 1.55  # width of a risk-of-bias column
 
 
@@ -110,11 +110,11 @@ def arrange(
     size = layout.style.size
     if width is None:
         return _place(layout, meter, size, layout.style.label, None)
+    has_notes = any(row.kind == "note" for row in layout.rows)
     while True:
-        for label in (layout.style.label, 18.0, 15.0, 12.0, 10.0, 8.0):
-            if label > layout.style.label:
-                continue
-            placed = _place(layout, meter, size, label, width)
+        limits = [x for x in (layout.style.label, 18.0, 15.0, 12.0, 10.0, 8.0) if x <= layout.style.label]
+        for label, roomy in [*([(limits[0], True)] if has_notes else []), *((x, False) for x in limits)]:
+            placed = _place(layout, meter, size, label, width, roomy=roomy)
             low = min((b - a for a, b in placed.panels), default=MIN_PANEL * size)
             if low >= MIN_PANEL * size * 0.999 and (height is None or placed.height <= height):
                 return placed if height is None else replace(placed, height=height)
@@ -160,6 +160,18 @@ def _measure(layout: ForestLayout, meter: Meter, size: float, label: float) -> _
     return _Widths(tuple(columns), tuple(lanes), tuple(heads), labels)
 
 
+def light_width(layout: ForestLayout, meter: Meter, size: float) -> float:
+    """Return the width of one risk-of-bias column: a disc, or its head with room beside it."""
+    bold = layout.style.bold_head
+    return max([LIGHT * size, *(meter.width(d, size, bold=bold) + 0.5 * size for d in layout.domains)])
+
+
+def _note_room(layout: ForestLayout, meter: Meter, size: float) -> float:
+    """Width in which every note under a subgroup takes two lines at most."""
+    notes = [(r, meter.width(meter.clean(r.text), size)) for r in layout.rows if r.kind == "note"]
+    return max((r.indent * INDENT * size + 0.56 * w for r, w in notes), default=0.0)
+
+
 def _labels(layout: ForestLayout, meter: Meter, size: float, label: float) -> tuple[tuple[str, ...], ...]:
     study = layout.column("study")
     out = []
@@ -172,28 +184,25 @@ def _labels(layout: ForestLayout, meter: Meter, size: float, label: float) -> tu
 
 
 def _lane_widths(layout: ForestLayout, meter: Meter, size: float, j: int) -> list[float]:
-    count = max((len(r.cells[j].parts) for r in layout.rows if r.cells), default=1) or 1
+    """Widths of a column's lanes, from rows that are not bold: bold cells are set in one piece."""
+    cells = [(r.cells[j].parts, r.bold) for r in layout.rows if r.cells and r.cells[j].text]
+    count = max((len(parts) for parts, _ in cells), default=1) or 1
     lanes = [0.0] * count
-    single = 0.0
-    for row in layout.rows:
-        if not row.cells:
+    whole = 0.0
+    for parts, bold in cells:
+        if bold or len(parts) < count:
+            whole = max(whole, meter.width(meter.clean("".join(parts)), size, bold=bold))
             continue
-        parts = row.cells[j].parts
-        if len(parts) == count:
-            for i, part in enumerate(parts):
-                # bold numbers may use most of the space between lanes, so that the others stand close
-                space = (BOLD_SPACE if row.bold else SPACE) * size if part.endswith(" ") else 0.0
-                text = meter.clean(part).rstrip()
-                lanes[i] = max(lanes[i], meter.width(text, size, bold=row.bold) + space)
-        elif parts:
-            single = max(single, meter.width(meter.clean("".join(parts)), size, bold=row.bold))
-    lanes[0] += max(0.0, single - sum(lanes))
+        for i, part in enumerate(parts):
+            space = SPACE * size if part.endswith(" ") else 0.0
+            lanes[i] = max(lanes[i], meter.width(meter.clean(part).rstrip(), size) + space)
+    lanes[0] += max(0.0, whole - sum(lanes))
     return lanes
 
 
 def _head_lines(column: Column, meter: Meter, size: float, own: float, *, bold: bool) -> tuple[str, ...]:
     head = meter.clean(column.header)
-    if column.key == "study" or meter.width(head, size, bold=bold) <= own + 2.0 * size:
+    if column.key == "study" or meter.width(head, size, bold=bold) <= own + 3.6 * size:
         return (head,)
     return meter.wrap(head, size, max(own, 5.5 * size), bold=bold)
 
@@ -227,14 +236,19 @@ def _widen_for_groups(layout: ForestLayout, meter: Meter, size: float, widths: l
 # ---- places -----------------------------------------------------------------------------------
 
 
-def _place(layout: ForestLayout, meter: Meter, size: float, label: float, width: float | None) -> Arranged:
+def _place(
+    layout: ForestLayout, meter: Meter, size: float, label: float, width: float | None, *, roomy: bool = True
+) -> Arranged:
     style = layout.style
     measured = _measure(layout, meter, size, label)
     widths = _widen_for_groups(layout, meter, size, list(measured.columns))
     left = [j for j, c in enumerate(layout.columns) if c.side == "left"]
+    if roomy and left:
+        have = sum(widths[j] for j in left) + GAP * size * (len(left) - 1)
+        widths[left[0]] += max(0.0, _note_room(layout, meter, size) - have)
     right = [j for j, c in enumerate(layout.columns) if c.side == "right"]
     pad, gap = PAD * size, GAP * size
-    lights = LIGHT * size * len(layout.domains) + (gap if layout.domains else 0.0)
+    lights = light_width(layout, meter, size) * len(layout.domains) + (gap if layout.domains else 0.0)
     fixed = 2 * pad + sum(widths) + gap * (max(0, len(left) - 1) + max(0, len(right) - 1)) + lights
     count = len(layout.panels)
     fixed += PANEL_GAP * size * (max(0, count - 1) + (count > 0 and bool(left)) + (count > 0 and bool(right)))
@@ -257,7 +271,8 @@ def _place(layout: ForestLayout, meter: Meter, size: float, label: float, width:
     for j in right:
         ends[j] = (x, x + widths[j])
         x += widths[j] + gap
-    middles = tuple(x + LIGHT * size * (i + 0.5) for i in range(len(layout.domains)))
+    step = light_width(layout, meter, size)
+    middles = tuple(x + step * (i + 0.5) for i in range(len(layout.domains)))
     columns = tuple(ends[j] for j in range(len(layout.columns)))
     lanes = tuple(
         _lane_ends(ends[j], measured.lanes[j], layout.columns[j]) for j in range(len(layout.columns))
@@ -300,7 +315,7 @@ def _stack(
     room = page - 2 * pad
     title = meter.wrap(meter.clean(layout.title), size * 1.15, room, bold=True) if layout.title else ()
     y = pad + len(title) * 1.15 * LINE * size + (0.6 * size if title else 0.0)
-    depth = _head_depth(layout, measured)
+    depth = _head_depth(layout, meter, size, measured, panels, page)
     group = bool(groups_of(layout.columns))
     group_base = y + size
     y += (LINE + 0.35) * size if group else 0.0
@@ -368,9 +383,19 @@ def _flow(widths: list[float], room: float, gap: float) -> list[int]:
     return out
 
 
-def _head_depth(layout: ForestLayout, measured: _Widths) -> int:
+def _head_depth(
+    layout: ForestLayout,
+    meter: Meter,
+    size: float,
+    measured: _Widths,
+    panels: tuple[tuple[float, float], ...],
+    page: float,
+) -> int:
     depth = max((len(h) for h in measured.heads), default=1)
-    return max([depth, *(p.header.count("\n") + 1 for p in layout.panels if p.header)])
+    own = max((p.header.count("\n") + 1 for p in layout.panels if p.header), default=0)
+    if layout.style.favours == "above" and any(any(p.favours) for p in layout.panels):
+        own += favours_lines(layout, meter, size, panels, page)
+    return max(depth, own)
 
 
 def axis_depth(
@@ -417,8 +442,13 @@ def favours_room(
     size: float,
     panels: tuple[tuple[float, float], ...],
 ) -> tuple[float, float]:
-    """Between which points the directions of a panel may stand."""
-    pad = PAD * size
+    """Return between which points the directions of a panel may stand.
+
+    Below, the page to both sides is free; above, columns have their headers there.
+    """
+    pad, half = PAD * size, 0.5 * PANEL_GAP * size
+    if layout.style.favours == "above":
+        return (box[0] - half, box[1] + half)
     low = pad if i == 0 else (panels[i - 1][1] + box[0]) / 2.0 + 0.2 * size
     high = page - pad if i == len(panels) - 1 else (box[1] + panels[i + 1][0]) / 2.0 - 0.2 * size
     return (low, high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +31,7 @@ Point = tuple[float, float]
 _FONTS = Path(__file__).parents[1] / "fonts"
 OWN = {False: _FONTS / "DejaVuSans.ttf", True: _FONTS / "DejaVuSans-Bold.ttf"}
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_BREAK = re.compile(r"(?<![=<>]) (?![=<>])")  # a line may end at a space, but not within "p < 0.05"
 _CONTROL = dict.fromkeys((*range(32), 127), " ") | {ord("\N{SOFT HYPHEN}"): ""}
 
 
@@ -172,7 +174,7 @@ class Meter:
         return (*lines, line)
 
     def _pieces(self, text: str, size: float, limit: float, *, bold: bool) -> Iterable[str]:
-        for word in text.split(" "):
+        for word in _BREAK.split(text):
             rest = word
             while len(rest) > 1 and self.width(rest, size, bold=bold) > limit:
                 cut = max(1, int(len(rest) * limit / self.width(rest, size, bold=bold)))

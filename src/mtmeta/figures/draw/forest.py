@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mtmeta.figures.draw.arrange import (
-    BOLD_SPACE,
     INDENT,
     LINE,
     PAD,
@@ -111,13 +110,13 @@ def _draw_heads(layout: ForestLayout, placed: Arranged, canvas: Canvas) -> None:
     for text, first, last in groups_of(layout.columns):
         a, b = placed.columns[first][0], placed.columns[last][1]
         text = canvas.meter.clean(text)
-        if first == last:
+        if first == last and len(placed.lanes[first]) == 1:
             canvas.text(b, placed.group_base, text, size=size, align="right", bold=style.bold_head)
         else:
-            a = min(a, placed.lanes[first][0] - size)
             canvas.text((a + b) / 2, placed.group_base, text, size=size, align="centre", bold=style.bold_head)
-            y = placed.group_base + 0.4 * size
-            canvas.line([(a, y), (b, y)], colour=style.rule, width=style.hairline)
+            if first < last:
+                y = placed.group_base + 0.4 * size
+                canvas.line([(a, y), (b, y)], colour=style.rule, width=style.hairline)
     for column, ends, lanes, head in zip(
         layout.columns, placed.columns, placed.lanes, placed.heads, strict=True
     ):
@@ -131,8 +130,10 @@ def _draw_heads(layout: ForestLayout, placed: Arranged, canvas: Canvas) -> None:
     for x, domain in zip(placed.lights, layout.domains, strict=True):
         canvas.text(x, placed.head_base, domain, size=size, align="centre", bold=style.bold_head)
     for panel, (a, b) in zip(layout.panels, placed.panels, strict=True):
+        under = favours_lines(layout, canvas.meter, size, placed.panels, placed.width)
+        under *= style.favours == "above" and any(panel.favours)
         for i, line in enumerate(reversed(panel.header.split("\n"))):
-            y = placed.head_base - i * LINE * size
+            y = placed.head_base - (i + under) * LINE * size
             canvas.text(
                 (a + b) / 2, y, canvas.meter.clean(line), size=size, align="centre", bold=style.bold_head
             )
@@ -194,21 +195,20 @@ def _draw_cell(
     bold: bool,
 ) -> None:
     size, ends, lanes, column = placed.size, placed.columns[j], placed.lanes[j], layout.columns[j]
-    if len(parts) == len(lanes) > 1:
-        for x, part in zip(lanes, parts, strict=True):
-            text = canvas.meter.clean(part)
-            space = SPACE * size if text.endswith(" ") else 0.0
-            canvas.text(
-                x - (space if not bold else BOLD_SPACE * size if space else 0.0),
-                base,
-                text.rstrip(),
-                size=size,
-                align="right",
-                bold=bold,
-            )
+    clean = canvas.meter.clean
+    if len(parts) == len(lanes) > 1 and not bold:
+        for i, (x, part) in enumerate(zip(lanes, parts, strict=True)):
+            text = clean(part)
+            if i and parts[i - 1].endswith("/"):  # fractions stand slash under slash
+                canvas.text(lanes[i - 1], base, text, size=size)
+            else:
+                space = SPACE * size if text.endswith(" ") else 0.0
+                canvas.text(x - space, base, text.rstrip(), size=size, align="right")
         return
     x = {"left": ends[0], "right": lanes[-1], "centre": sum(ends) / 2}[column.align]
-    canvas.text(x, base, canvas.meter.clean("".join(parts)), size=size, align=column.align, bold=bold)
+    if len(parts) > 1 and parts[0].endswith("/"):
+        x = lanes[0] + canvas.meter.width(clean(parts[1]), size, bold=bold)
+    canvas.text(x, base, clean("".join(parts)), size=size, align=column.align, bold=bold)
 
 
 # ---- marks ------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def _interval(
     panel: Panel,
     box: tuple[float, float],
 ) -> None:
-    style, y = layout.style, at.middle
+    style, y = layout.style, at.middle + mark.offset * layout.style.leading * size
     tone = style.palette[mark.tone % len(style.palette)] if mark.tone >= 0 else ""
     x, low, high = (_x(panel, box, v) for v in (mark.estimate, mark.low, mark.high))
     side = style.marks * size * max(math.sqrt(max(mark.share, 0.0)), 0.28)
@@ -287,7 +287,7 @@ def _diamond(
     panel: Panel,
     box: tuple[float, float],
 ) -> None:
-    style, y, h = layout.style, at.middle, 0.55 * size
+    style, y, h = layout.style, at.middle + mark.offset * layout.style.leading * size, 0.55 * size
     tone = style.palette[mark.tone % len(style.palette)] if mark.tone >= 0 else ""
     x, low, high = (_x(panel, box, v) for v in (mark.estimate, mark.low, mark.high))
     if high - low < 0.35 * size:  # a diamond too thin to print keeps its height and the least width
@@ -321,7 +321,7 @@ def _bar(
     panel: Panel,
     box: tuple[float, float],
 ) -> None:
-    style, y, h = layout.style, at.middle, 0.16 * size
+    style, y, h = layout.style, at.middle + mark.offset * layout.style.leading * size, 0.16 * size
     tone = style.palette[mark.tone % len(style.palette)] if mark.tone >= 0 else style.prediction
     low, high = (_x(panel, box, v) for v in (mark.low, mark.high))
     a, b = max(low, box[0]), min(high, box[1])
@@ -385,10 +385,11 @@ def _draw_panel(layout: ForestLayout, placed: Arranged, i: int, canvas: Canvas) 
         rows = [
             r for r in placed.rows if any(m.estimate == value and m.shape == "diamond" for m in r.row.marks)
         ]
-        if rows and panel.low <= value <= panel.high:
+        if panel.low <= value <= panel.high:
             x = _x(panel, box, value)
+            end = rows[0].middle if rows else y
             canvas.line(
-                [(x, placed.rows[0].top), (x, rows[0].middle)],
+                [(x, placed.rows[0].top), (x, end)],
                 colour=style.diamond,
                 width=style.line,
                 dash=(0, (1, 2)),
@@ -408,7 +409,9 @@ def _draw_panel(layout: ForestLayout, placed: Arranged, i: int, canvas: Canvas) 
         canvas.text(x, y + size, line, size=size, align="centre")
         y += LINE * size
     if any(panel.favours):
-        _draw_favours(layout, placed, i, canvas, y + 0.1 * size)
+        above = favours_lines(layout, canvas.meter, size, placed.panels, placed.width) - 1
+        start = placed.head_base - (1.0 + LINE * above) * size if style.favours == "above" else y + 0.1 * size
+        _draw_favours(layout, placed, i, canvas, start)
 
 
 def _inside(x: float, width: float, placed: Arranged) -> float:
@@ -435,21 +438,25 @@ def _draw_favours(layout: ForestLayout, placed: Arranged, i: int, canvas: Canvas
     middle = min(max(middle, box[0]), box[1])
     left, right = (canvas.meter.clean(t) for t in panel.favours)
     rows = favours_lines(layout, canvas.meter, size, placed.panels, placed.width)
-    texts = [[f"← {left}"], [f"{right} →"]]
-    if rows == 2:
-        texts = [
-            [f"← {left.split(' ', 1)[0]}", *left.split(" ", 1)[1:]],
-            [f"{right.split(' ', 1)[0]} →", *right.split(" ", 1)[1:]],
-        ]
-    wide = [max(canvas.meter.width(t, size) for t in side) for side in texts]
+    sides = [_halves(t, canvas.meter, size) if rows == 2 else [t] for t in (left, right)]
+    if layout.style.favours == "below":
+        sides = [[f"← {sides[0][0]}", *sides[0][1:]], [f"{sides[1][0]} →", *sides[1][1:]]]
+    wide = [max(canvas.meter.width(t, size) for t in side) for side in sides]
     half = 0.6 * size
     start = min(max(middle + half, low + wide[0] + 2 * half), high - wide[1])
     end = min(middle - half, start - 2 * half)
     for j in range(rows):
         y = top + size * (1.0 + LINE * j)
         for side, x, align in ((0, end, "right"), (1, start, "left")):
-            if j < len(texts[side]):
-                canvas.text(x, y, texts[side][j], size=size, align=align)  # type: ignore[arg-type]
+            if j < len(sides[side]):
+                canvas.text(x, y, sides[side][j], size=size, align=align)  # type: ignore[arg-type]
+
+
+def _halves(text: str, meter: Meter, size: float) -> list[str]:
+    """Break a text into two lines at the space that leaves the narrower block."""
+    words = text.split(" ")
+    cuts = [[" ".join(words[:i]), " ".join(words[i:])] for i in range(1, len(words))]
+    return min(cuts, key=lambda pair: max(meter.width(p, size) for p in pair), default=[text])
 
 
 def _draw_foot(layout: ForestLayout, placed: Arranged, canvas: Canvas) -> None:

@@ -127,12 +127,13 @@ def count(value: float, style: Style) -> str:
 
     Examples
     --------
-    >>> count(1139.0, Style()), count(22.5, Style())
-    ('1139', '22.5')
+    >>> count(1139.0, Style()), count(22.5, Style()), count(191064, Style())
+    ('1139', '22.5', '191,064')
     """
     if value is None or math.isnan(value):
         return ""
-    return number(value, style, decimals=0 if abs(value - round(value)) < 1e-9 else 1)
+    text = number(value, style, decimals=0 if abs(value - round(value)) < 1e-9 else 1)
+    return text if abs(value) < 10_000 else f"{round(value):,}".replace(",", style.thousands)
 
 
 def percent(value: float, style: Style, *, decimals: int | None = None) -> str:

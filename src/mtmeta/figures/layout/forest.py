@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from mtmeta.errors import UsageError
 from mtmeta.figures.layout.axes import Better
 from mtmeta.figures.layout.frame import ColumnLike, Frame, Prediction
-from mtmeta.figures.layout.protocols import PooledLike
-from mtmeta.figures.layout.table import ForestLayout
+from mtmeta.figures.layout.lights import RobTable
+from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike
+from mtmeta.figures.layout.table import Column, ForestLayout, Row
+from mtmeta.figures.layout.words import between_words, heterogeneity_words
 from mtmeta.figures.style import Style, StyleName, style_of
 from mtmeta.measures import check_choice, check_level
 
@@ -16,11 +19,13 @@ __all__ = ["forest_layout"]
 
 
 def forest_layout(
-    result: PooledLike | Sequence[PooledLike],
+    result: PooledLike | SubgroupLike | Sequence[PooledLike],
     *,
     left: Sequence[ColumnLike] | None = None,
     right: Sequence[ColumnLike] | None = None,
     sort: str | None = None,
+    group: str | None = None,
+    rob: RobTable | None = None,
     better: Better | None = None,
     arms: tuple[str, str] = ("music", "control"),
     mid: float | Sequence[float] = (),
@@ -34,14 +39,21 @@ def forest_layout(
 
     Parameters
     ----------
-    result : pooled result, or several of the same effects
-        With several (common beside random effects) the first gives the weights and each its diamond.
+    result : pooled result, result of subgroups, or several results of the same effects
+        Subgroups stand under headings with diamonds and heterogeneity of their own and the test between
+        them at the foot; weights are those of the overall model, and a group of one study has no diamond.
+        With several results (common beside random effects) the first gives the weights and each its diamond.
     left, right : sequence of str or Column, optional
         Columns on the two sides of the panel; the style's where not given. A str is a known key (study,
         n1, n2, n, m1, sd1, m2, sd2, a, c, events1, events2, effect, estimate, interval, se, weight) or
         the name of any column that the effects carry (``result.effects.columns``).
     sort : str, optional
         "estimate", "weight", "study" or a column's name; "-" before it sorts downwards. Else as given.
+    group : str, optional
+        Column whose values stand as headings over their rows, without pooling them apart: the studies of a
+        multilevel model ("cluster"), for example.
+    rob : RobTable, optional
+        Risk-of-bias lights right of everything, with their legend.
     better : {"lower", "higher"}, optional
         Direction of the scale, from which the sides say whom they favour. Without it the sides say who
         has more, which follows from the sign rule (treatment minus control).
@@ -67,23 +79,30 @@ def forest_layout(
     UsageError
         For an unknown column, sort key, style or option.
     """
-    results = _results(result)
     check_level(level)
     check_choice("prediction", prediction, ("bar", "shade", "density", "none"))
-    frame = Frame.of(results[0], arms=_pair(arms), level=level, style=style_of(style))
+    grouped = result if isinstance(result, SubgroupLike) else None
+    results = (grouped.overall,) if grouped is not None else _results(result)
+    frame = Frame.of(results[0], arms=_pair(arms), level=level, style=style_of(style), rob=rob)
     columns = frame.columns(left, right)
     order = frame.order(sort)
-    rows = [frame.study_row(i, columns) for i in order]
+    if grouped is not None:
+        rows = _subgroup_rows(frame, grouped, columns, order)
+    elif group is not None:
+        rows = _headed_rows(frame, group, columns, order)
+    else:
+        rows = [frame.study_row(i, columns) for i in order]
+    total = frame.style.total if len(results) == 1 else ""
     for j, fit in enumerate(results):
-        rows += frame.pooled_rows(
-            fit, columns, prediction=prediction, gap=0.35 if j == 0 else 0.0, several=len(results) > 1
-        )
-    foot = (*frame.foot(results), *frame.mid_words(mid))
+        gap = 0.35 if j == 0 else 0.0
+        rows += frame.pooled_rows(fit, columns, prediction=prediction, gap=gap, label=total)
+    between = between_words(grouped, frame.style) if grouped is not None else ()
     return frame.finish(
         rows,
         columns,
         results,
-        foot=foot,
+        foot=(*frame.foot(results), *between, *frame.mid_words(mid)),
+        extra=_between_numbers(grouped),
         better=better,
         mid=mid,
         xlim=xlim,
@@ -92,8 +111,8 @@ def forest_layout(
     )
 
 
-def _results(result: PooledLike | Sequence[PooledLike]) -> tuple[PooledLike, ...]:
-    results = tuple(result) if isinstance(result, Sequence) else (result,)
+def _results(result: PooledLike | SubgroupLike | Sequence[PooledLike]) -> tuple[PooledLike, ...]:
+    results: tuple[Any, ...] = tuple(result) if isinstance(result, Sequence) else (result,)
     if not results:
         raise UsageError("no result to draw; give a fitted model, or several of the same effects")
     first = results[0].effects
@@ -104,6 +123,57 @@ def _results(result: PooledLike | Sequence[PooledLike]) -> tuple[PooledLike, ...
                 "fit each model on the same EffectSizes, or draw them with compare_layout"
             )
     return results
+
+
+def _subgroup_rows(
+    frame: Frame, result: SubgroupLike, columns: tuple[Column, ...], order: Sequence[int]
+) -> list[Row]:
+    """Headings, studies, diamonds and heterogeneity of each subgroup."""
+    rows: list[Row] = []
+    for (name, fit), members in zip(result.groups.items(), members_of(result), strict=True):
+        rows.append(Row("heading", 0, text=name, bold=True, gap=0.3 if rows else 0.0))
+        rows += [frame.study_row(i, columns, indent=1) for i in order if i in members]
+        if len(members) > 1:
+            rows += frame.pooled_rows(
+                fit, columns, prediction="none", label="Subtotal", members=sorted(members), indent=1
+            )
+            rows.append(Row("note", 0, text=heterogeneity_words(fit, frame.style), indent=1))
+    return rows
+
+
+def members_of(result: SubgroupLike) -> list[set[int]]:
+    """Return which rows of the overall effects belong to each group: every row to exactly one."""
+    effects = result.overall.effects
+    left: dict[tuple[str, float, float], list[int]] = {}
+    for i, key in enumerate(zip(effects.study, map(float, effects.yi), map(float, effects.vi), strict=True)):
+        left.setdefault(key, []).append(i)
+    found = []
+    for fit in result.groups.values():
+        own = fit.effects
+        keys = zip(own.study, map(float, own.yi), map(float, own.vi), strict=True)
+        found.append({left[key].pop(0) for key in keys})
+    return found
+
+
+def _headed_rows(frame: Frame, group: str, columns: tuple[Column, ...], order: Sequence[int]) -> list[Row]:
+    values = frame.effects.cluster if group == "cluster" else frame.series(group)
+    if values is None:
+        raise UsageError(f"group={group!r} names no column of these effects; use 'cluster' or a column")
+    rows: list[Row] = []
+    for name in dict.fromkeys(str(values[i]) for i in order):
+        rows.append(Row("heading", 0, text=name, bold=True, gap=0.3 if rows else 0.0))
+        rows += [frame.study_row(i, columns, indent=1) for i in order if str(values[i]) == name]
+    return rows
+
+
+def _between_numbers(result: SubgroupLike | None) -> tuple[tuple[str, float], ...]:
+    if result is None:
+        return ()
+    return (
+        ("q_between", float(result.q_between)),
+        ("df_between", float(result.df_between)),
+        ("p_between", float(result.p_between)),
+    )
 
 
 def _pair(arms: Sequence[str]) -> tuple[str, str]:

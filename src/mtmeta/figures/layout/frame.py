@@ -13,13 +13,14 @@ from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import UsageError
 from mtmeta.figures.layout.axes import Better, axis_panel, favours_words, normal_quantile, several, t_curve
 from mtmeta.figures.layout.base import count, interval_parts, number, percent
-from mtmeta.figures.layout.protocols import PooledLike, model_words, predicts, short_name, shown
+from mtmeta.figures.layout.lights import RobTable
+from mtmeta.figures.layout.protocols import PooledLike, is_random, model_words, predicts, short_name, shown
 from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Row
 from mtmeta.figures.layout.words import heterogeneity_words, level_words, overall_words, tested
 from mtmeta.figures.style import Style
 from mtmeta.measures import Measure
 
-__all__ = ["ColumnLike", "Frame", "Prediction", "capital", "summary_numbers"]
+__all__ = ["ColumnLike", "Frame", "Prediction", "capital", "lower", "summary_numbers"]
 
 Prediction = Literal["bar", "shade", "density", "none"]
 ColumnLike = str | Column
@@ -49,6 +50,19 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def readable(style: Style, measure: Measure) -> Style:
+    """Return the style with "to" between limits where a dash could stand beside a minus sign."""
+    before, between, after = style.interval
+    if between in ("–", "-") and not measure.is_ratio:
+        return replace(style, interval=(before, " to ", after))
+    return style
+
+
+def lower(text: str) -> str:
+    """Return text with its first letter lowered, as inside a sentence."""
+    return text[:1].lower() + text[1:]
+
+
 @dataclass(frozen=True)
 class Frame:
     """The effects of one plot with everything needed to write them: measure, weights, style."""
@@ -59,16 +73,26 @@ class Frame:
     arms: tuple[str, str]
     level: float
     style: Style
+    rob: RobTable | None = None
     tables: tuple[Any, ...] = ()
     _known: dict[str, Sequence[Any] | None] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, result: PooledLike, *, arms: tuple[str, str], level: float, style: Style) -> Frame:
+    def of(
+        cls,
+        result: PooledLike,
+        *,
+        arms: tuple[str, str],
+        level: float,
+        style: Style,
+        rob: RobTable | None = None,
+    ) -> Frame:
         """Take the effects and weights of a result."""
         effects = result.effects
         weights = tuple(float(w) for w in np.asarray(result.weights, dtype=np.float64))
         tables = tuple(t for t in (effects.columns, effects.moderators) if t is not None)
-        return cls(effects, effects.measure, weights, arms, level, style, tables)
+        look = readable(style, effects.measure)
+        return cls(effects, effects.measure, weights, arms, level, look, rob, tables)
 
     # ---- data -------------------------------------------------------------------------------
 
@@ -178,7 +202,7 @@ class Frame:
         assert values is not None  # columns() has checked
         value = values[i]
         if key == "weight":
-            return Cell((percent(value, style),), (value,))
+            return self.weight_cell(value)
         if key in ("events1", "events2"):
             top, bottom = float(value[0]), float(value[1])
             return Cell((f"{count(top, style)}/", count(bottom, style)), (top, bottom))
@@ -191,6 +215,12 @@ class Frame:
         if whole and column.decimals is None:
             return Cell((count(plain, style),), (plain,))
         return Cell((number(plain, style, decimals=column.decimals),), (plain,))
+
+    def weight_cell(self, value: float) -> Cell:
+        """Return a weight in percent, with its sign where the style wants it in each row."""
+        style = self.style
+        bare = number(value, style, decimals=style.weight_decimals)
+        return Cell((percent(value, style) if style.weight_sign else bare,), (value,))
 
     def effect_cell(self, column: Column, estimate: float, low: float, high: float) -> Cell:
         """Estimate and limits on the printed scale, as the style writes them."""
@@ -217,7 +247,9 @@ class Frame:
         low, high = self.study_interval(i)
         share = self.weights[i] / max(self.weights)
         mark = Mark(0, "square", float(self.effects.yi[i]), low, high, share=share)
-        return Row("study", 0, tuple(self.cell(c, i) for c in columns), marks=(mark,), indent=indent)
+        lights = self.rob.lights(self.effects.study[i]) if self.rob is not None else ()
+        cells = tuple(self.cell(c, i) for c in columns)
+        return Row("study", 0, cells, marks=(mark,), lights=lights, indent=indent)
 
     def pooled_rows(
         self,
@@ -226,59 +258,43 @@ class Frame:
         *,
         prediction: Prediction = "bar",
         gap: float = 0.0,
-        several: bool = False,
         label: str = "",
+        members: Sequence[int] | None = None,
+        indent: int = 0,
     ) -> list[Row]:
-        """Return the diamond's row and, where there is one, the prediction interval's."""
+        """Return the diamond's row and, where there is one, the prediction interval's.
+
+        `members` are the positions of the fit's effects among those of the plot (all by default).
+        """
         low, high = (float(x) for x in fit.ci(self.level))
         mark = Mark(0, "diamond", float(fit.estimate), low, high)
-        words = label or (self.style.total if self.style.total and not several else model_words(fit))
-        cells = [self.summary_cell(c, fit, words, low, high) for c in columns]
-        rows = [Row("pooled", 0, tuple(cells), marks=(mark,), bold=self.style.bold_pooled, gap=gap)]
+        own = range(len(self.effects.study)) if members is None else members
+        cells = [self.summary_cell(c, fit, label or model_words(fit), own) for c in columns]
+        bold = self.style.bold_pooled
+        rows = [Row("pooled", 0, tuple(cells), marks=(mark,), bold=bold, gap=gap, indent=indent)]
         if prediction in ("bar", "shade", "density") and predicts(fit):
             rows.append(self.prediction_row(fit, columns, prediction))
         return rows
 
-    def summary_cell(self, column: Column, fit: PooledLike, words: str, low: float, high: float) -> Cell:
+    def summary_cell(self, column: Column, fit: PooledLike, words: str, members: Sequence[int]) -> Cell:
         """Return what a pooled row has in one column: sums of people, events and weight, the estimate."""
         if column.key == "study":
             return Cell((words,))
         if column.key in ("effect", "estimate", "interval"):
+            low, high = (float(x) for x in fit.ci(self.level))
             return self.effect_cell(column, float(fit.estimate), low, high)
         if column.key == "weight":
-            total = 100.0 * sum(self._weights_of(fit))
-            return Cell((percent(total, self.style),), (total,))
-        if column.key in _COUNTS or column.key in ("events1", "events2"):
-            return self._sum_cell(column.key, fit)
-        return Cell()
-
-    def _members(self, fit: PooledLike) -> list[int]:
-        """Positions of a fit's effects among those of the plot (all of them, or a subgroup's)."""
-        if fit.effects is self.effects or fit.effects.study == self.effects.study:
-            return list(range(len(self.effects.study)))
-        used: set[int] = set()
-        found = []
-        for study, y in zip(fit.effects.study, fit.effects.yi, strict=True):
-            i = next(
-                i
-                for i, (s, value) in enumerate(zip(self.effects.study, self.effects.yi, strict=True))
-                if s == study and value == y and i not in used
-            )
-            used.add(i)
-            found.append(i)
-        return found
-
-    def _weights_of(self, fit: PooledLike) -> list[float]:
-        return [self.weights[i] for i in self._members(fit)]
-
-    def _sum_cell(self, key: str, fit: PooledLike) -> Cell:
-        values = self.series(key)
-        assert values is not None
-        members = [values[i] for i in self._members(fit)]
-        if key in ("events1", "events2"):
-            top, bottom = (math.fsum(float(v[j]) for v in members) for j in (0, 1))
+            total = 100.0 * math.fsum(self.weights[i] for i in members)
+            return self.weight_cell(total)
+        if column.key not in _COUNTS and column.key not in ("events1", "events2"):
+            return Cell()
+        values = self.series(column.key)
+        assert values is not None  # columns() has checked
+        own = [values[i] for i in members]
+        if column.key in ("events1", "events2"):
+            top, bottom = (math.fsum(float(v[j]) for v in own) for j in (0, 1))
             return Cell((f"{count(top, self.style)}/", count(bottom, self.style)), (top, bottom))
-        total = math.fsum(float(v) for v in members)
+        total = math.fsum(float(v) for v in own)
         return Cell() if math.isnan(total) else Cell((count(total, self.style),), (total,))
 
     def prediction_row(self, fit: PooledLike, columns: Sequence[Column], how: Prediction) -> Row:
@@ -306,12 +322,16 @@ class Frame:
     # ---- words and axis ---------------------------------------------------------------------
 
     def foot(self, results: Sequence[PooledLike]) -> tuple[str, ...]:
-        """Heterogeneity, model and test of each result; said once where results share them."""
+        """Heterogeneity and test of each result; with several, each says which model it is."""
+        several_fits = len(results) > 1
+        random = [fit for fit in results if is_random(fit)]
         lines: list[str] = []
+        for fit in random or results[:1]:
+            words = heterogeneity_words(fit, self.style)
+            lines.append(words.replace(":", f", {lower(model_words(fit))}:", 1) if len(random) > 1 else words)
         for fit in results:
-            name = f"{model_words(fit)}: " if len(results) > 1 else ""
-            lines.append(f"{name}{heterogeneity_words(fit, self.style)}")
-            lines.append(f"{name}{overall_words(fit, self.style, level=self.level)}")
+            words = overall_words(fit, self.style, level=self.level)
+            lines.append(words.replace(":", f", {lower(model_words(fit))}:", 1) if several_fits else words)
         idle = results[0].k - len(self.effects.study)
         if idle:
             lines.append(f"Without events and without weight: {idle} {'study' if idle == 1 else 'studies'}")
@@ -331,6 +351,7 @@ class Frame:
         results: Sequence[PooledLike],
         *,
         foot: tuple[str, ...],
+        extra: tuple[tuple[str, float], ...] = (),
         better: Better | None,
         mid: float | Sequence[float],
         xlim: tuple[float, float] | None,
@@ -361,8 +382,10 @@ class Frame:
             columns=columns,
             rows=placed,
             panels=(panel,),
-            foot=foot,
-            summary=summary_numbers(main, self.level),
+            foot=foot if self.rob is None else (*foot, self.rob.key()),
+            domains=() if self.rob is None else self.rob.heads(),
+            legend=() if self.rob is None else self.rob.legend(),
+            summary=(*summary_numbers(main, self.level), *extra),
             model=model_words(main),
             ci_method=main.ci_method,
             level=self.level,

@@ -82,6 +82,8 @@ class Mark:
         Density as (x, height up to 1) for the shape "density".
     hollow : bool
         Outline only.
+    offset : float
+        Down from the row's middle, in rows: for two marks in one row.
     """
 
     panel: int
@@ -93,6 +95,7 @@ class Mark:
     tone: int = -1
     curve: tuple[tuple[float, float], ...] = ()
     hollow: bool = False
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mtmeta.figures.layout.base import count, interval_parts, number, p_value, percent
 from mtmeta.figures.layout.plot import GridLayout, PlotLayout, Points
-from mtmeta.figures.layout.protocols import PooledLike, axis_name, is_random, shown
+from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike, axis_name, is_random, shown
 from mtmeta.figures.layout.table import ForestLayout
 from mtmeta.figures.style import Style
 from mtmeta.measures import measure_of
@@ -71,6 +71,21 @@ def test_words(statistic: float, df: float, pvalue: float, style: Style) -> str:
     if math.isinf(statistic):
         return p_value(pvalue, style)
     return f"{name} = {number(statistic, style)}{style.list_mark}{p_value(pvalue, style)}"
+
+
+def between_words(result: SubgroupLike, style: Style) -> tuple[str, ...]:
+    """Return the test between subgroups: chi-squared, or F where the groups share HKSJ's scale."""
+    test = getattr(result, "test", None)
+    df = number(float(result.df_between), style, decimals=0)
+    kind = getattr(test, "kind", "chi2")
+    if kind == "chi2":
+        name, freedom = style.terms[1], f"df = {df}"
+    else:
+        df2 = float(test.df2)  # type: ignore[union-attr]
+        name, freedom = "F", f"df = {df}, {number(df2, style, decimals=0 if df2.is_integer() else 1)}"
+    statistic = number(float(result.q_between), style)
+    value = p_value(float(result.p_between), style)
+    return (f"Differences between subgroups: {name} = {statistic} ({freedom}{style.list_mark}{value})",)
 
 
 def tested(fit: PooledLike) -> bool:
