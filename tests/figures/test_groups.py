@@ -95,7 +95,7 @@ def test_a_group_of_one_study_has_no_diamond():
     assert kinds.count("pooled") == 2
 
 
-@pytest.mark.parametrize(("style", "tool"), zip(sorted(STYLES), sorted(TOOLS) * 3, strict=False))
+@pytest.mark.parametrize(("style", "tool"), list(zip(sorted(STYLES), sorted(TOOLS) * 3, strict=False)))
 def test_subgroups_with_lights_stay_apart(style, tool):
     ax = forest(by_allocation(), rob=rob(tool), better="lower", arms=("vaccine", "control"), style=style)
     assert overlaps(ax.figure) == [] == outside(ax.figure)
