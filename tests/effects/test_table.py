@@ -232,6 +232,9 @@ def test_standard_errors_given_as_variances_are_noticed() -> None:
         EffectSizes.of([0.1, 0.2], se**2, "SMD", n1=n, n2=n)
         EffectSizes.of([0.1, 0.2], se, "MD", n1=n, n2=n)
         EffectSizes.of([0.1], [1.0], "SMD", n1=[2], n2=[2])  # variance and standard error are the same
+    reported = pd.DataFrame({"yi": [0.1, 0.2], "vi": se, "n1": n, "n2": n})
+    with pytest.warns(DataWarning, match=r"look like standard errors"):
+        EffectSizes.from_frame(reported, "SMD")
 
 
 def test_the_table_loads_neither_pandas_nor_scipy() -> None:

@@ -86,7 +86,7 @@ def hedges_correction(df: npt.ArrayLike, *, correction: Correction = "exact") ->
         return np.ones_like(m)[()]
     if correction == "approximate":
         return np.asarray(1.0 - 3.0 / (4.0 * m - 1.0))[()]
-    half = (m - 1.0) / 2.0
+    half = (np.maximum(m, _SERIES_FROM) - 1.0) / 2.0
     y = 1.0 / np.square(half)
     log_series = y * (17 / 14336 + y * (-31 / 18432 + y * (691 / 180224)))
     log_series = (-1 / 8 + y * (1 / 192 + y * (-1 / 640 + log_series))) / half

@@ -36,6 +36,7 @@ class Computed(NamedTuple):
     n2: FloatArray | None
     moderators: pd.DataFrame | None
     columns: pd.DataFrame | None
+    reported: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,8 @@ def _given(df: pd.DataFrame, study: tuple[str, ...]) -> Effects:
 
 def _effects(
     df: pd.DataFrame, measure: Measure, study: tuple[str, ...], variance: str, zero_cells: str
-) -> Effects:
+) -> tuple[Effects, bool]:
+    """Effects and variances, and whether they were reported rather than computed."""
     recipe = RECIPES.get(measure.code)
     if variance != "LS":
         allowed = ("LS",) if recipe is None else recipe.variances
@@ -201,7 +203,7 @@ def _effects(
             raise EffectError(
                 f"{measure.code} needs the columns yi and vi (or sei); the columns are: {_names(df)}"
             )
-        return _given(df, study)
+        return _given(df, study), True
     if missing:
         hint = _nearest(missing[0], [str(c) for c in df.columns if c not in needs])
         raise EffectError(
@@ -212,7 +214,7 @@ def _effects(
     if zero_cells == "RevMan" and not {"a", "c"} <= set(needs):
         zero_cells = "metafor"  # RevMan knows zero cells of 2×2 tables only
     try:
-        return recipe.compute(data, variance, zero_cells)
+        return recipe.compute(data, variance, zero_cells), False
     except RowError as error:
         raise error.named(study) from None
 
@@ -275,7 +277,7 @@ def effects_of_frame(
     frame, used = _moderators(df, moderators)
     if frame is not None and len(frame) != k:
         raise EffectError(f"moderators has {len(frame)} rows for {k} effects; give one a row")
-    yi, vi = _effects(df, measure, names, variance, zero_cells)
+    (yi, vi), reported = _effects(df, measure, names, variance, zero_cells)
     keep = _estimable(yi, vi, names)
     n, n1, n2 = (
         None if size is None else size[keep] for size in (_size(df, c, names) for c in ("n", "n1", "n2"))
@@ -292,4 +294,5 @@ def effects_of_frame(
         n2=n2,
         moderators=None if frame is None else frame[keep],
         columns=rest[keep] if len(rest.columns) else None,
+        reported=reported,
     )

@@ -177,14 +177,40 @@ class EffectSizes:
         >>> es.sei.round(4)
         array([0.1828, 0.1764])
         """
+        table = cls._build(
+            yi,
+            vi,
+            measure,
+            study=study,
+            cluster=cluster,
+            sizes=(n, n1, n2),
+            moderators=moderators,
+            columns=columns,
+        )
+        _warn_of_standard_errors(table)
+        return table
+
+    @classmethod
+    def _build(
+        cls,
+        yi: npt.ArrayLike,
+        vi: npt.ArrayLike,
+        measure: Measure | str,
+        *,
+        study: Any,
+        cluster: Any,
+        sizes: tuple[npt.ArrayLike | None, ...],
+        moderators: Any,
+        columns: Any,
+    ) -> EffectSizes:
         k = rows_of(yi)
         names = tuple(str(i + 1) for i in range(k)) if study is None else labels("study", study, k)
         total, treated, control = (
-            _sizes(name, part, names) for name, part in (("n", n), ("n1", n1), ("n2", n2))
+            _sizes(name, part, names) for name, part in zip(("n", "n1", "n2"), sizes, strict=True)
         )
         if total is None and treated is not None and control is not None and treated.size == control.size:
             total = _sizes_or_none(treated + control)
-        table = cls(
+        return cls(
             yi=numbers("yi", yi, names),
             vi=numbers("vi", vi, names),
             measure=measure_of(measure),
@@ -196,8 +222,6 @@ class EffectSizes:
             moderators=_frame("moderators", moderators, names),
             columns=_frame("columns", columns, names),
         )
-        _warn_of_standard_errors(table)
-        return table
 
     @classmethod
     def from_frame(
@@ -264,18 +288,19 @@ class EffectSizes:
 
         kind = measure_of(measure)
         found = effects_of_frame(df, kind, study, variance, zero_cells, cluster, moderators)
-        return cls.of(
+        table = cls._build(
             found.yi,
             found.vi,
             kind,
             study=found.study,
             cluster=found.cluster,
-            n=found.n,
-            n1=found.n1,
-            n2=found.n2,
+            sizes=(found.n, found.n1, found.n2),
             moderators=found.moderators,
             columns=found.columns,
         )
+        if found.reported:
+            _warn_of_standard_errors(table)
+        return table
 
     @property
     def k(self) -> int:
@@ -466,16 +491,13 @@ def _frame(name: str, value: Any, study: tuple[str, ...]) -> pd.DataFrame | None
     return frame
 
 
-_SMD_FAMILY = {"SMD", "SMDH", "SMD1", "SMD1H"}
-
-
 def _warn_of_standard_errors(table: EffectSizes) -> None:
-    """Warn where variances of an SMD are what the standard errors should be."""
+    """Warn where reported variances of an SMD are what its standard errors should be."""
     n1, n2 = table.n1, table.n2
-    if table.measure.code not in _SMD_FAMILY or n1 is None or n2 is None or np.isnan(n1 + n2).any():
+    if table.measure.code != "SMD" or n1 is None or n2 is None or np.isnan(n1 + n2).any():
         return
     expected = 1 / n1 + 1 / n2 + table.yi**2 / (2 * (n1 + n2))
-    near_se = np.abs(table.vi / np.sqrt(expected) - 1) < 0.15
+    near_se = np.abs(table.vi / np.sqrt(expected) - 1) < (0.1 if table.k > 1 else 0.02)
     near_variance = np.abs(np.log(table.vi / expected)) < 0.5
     if bool(np.all(near_se & ~near_variance)):
         warnings.warn(
