@@ -7,10 +7,10 @@ import pytest
 
 import mtmeta as mt
 
-Y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952, -0.469418, -1.371345,
-     -0.339359, 0.445913, -0.017314]  # fmt: skip
-V = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434, 0.073025, 0.012412,
-     0.532506, 0.071405]  # fmt: skip
+Y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898,
+     0.011952, -0.469418, -1.371345, -0.339359, 0.445913, -0.017314]  # fmt: skip
+V = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017,
+     0.003962, 0.056434, 0.073025, 0.012412, 0.532506, 0.071405]  # fmt: skip
 ABLAT = [44, 55, 42, 52, 13, 44, 19, 13, 27, 42, 18, 33, 33]
 
 
@@ -23,6 +23,12 @@ def bcg() -> mt.EffectSizes:
 def test_measures_come_as_objects_and_as_codes() -> None:
     a, b = mt.EffectSizes.of(Y, V, measure="RR"), mt.EffectSizes.of(Y, V, measure=mt.RR)
     assert a.equals(b)
+
+
+def test_every_measure_is_a_public_name() -> None:
+    from mtmeta.measures import MEASURES
+
+    assert {name for name in dir(mt) if isinstance(getattr(mt, name), mt.Measure)} == set(MEASURES)
 
 
 def test_random_effects_gives_all_that_is_promised(bcg: mt.EffectSizes) -> None:

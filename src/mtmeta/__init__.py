@@ -52,6 +52,7 @@ _NAMES: dict[str, str] = {
     "UsageError": "errors",
 }
 _MEASURES = [
+    "AS",
     "COR",
     "CVR",
     "D2ORL",
@@ -93,6 +94,7 @@ _MEASURES = [
     "SMD1H",
     "SMDH",
     "VR",
+    "YUQ",
     "ZCOR",
 ]
 

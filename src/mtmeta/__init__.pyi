@@ -35,6 +35,7 @@ from mtmeta.records.write import write_study as write_study
 __all__: list[str]
 __version__: str
 
+AS: Measure
 COR: Measure
 CVR: Measure
 D2ORL: Measure
@@ -76,4 +77,5 @@ SMD1: Measure
 SMD1H: Measure
 SMDH: Measure
 VR: Measure
+YUQ: Measure
 ZCOR: Measure

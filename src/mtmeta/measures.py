@@ -56,7 +56,10 @@ class Measure:
     @property
     def back_label(self) -> str:
         """Label of the back-transformed value: that of the measure without its scale."""
-        return self.label.removeprefix("log ").removeprefix("Log ") if self.scale == "log" else self.label
+        if self.scale != "log":
+            return self.label
+        label = self.label.removeprefix("Log ")
+        return label[:1].upper() + label[1:]
 
     @property
     def is_ratio(self) -> bool:

@@ -154,7 +154,8 @@ def test_pool_takes_a_csv_of_anybodys(tmp_path: Path) -> None:
         (["pool", "none.csv"], 1, "no such file"),
         (["pool", "book.xlsx"], 1, "save the sheet as CSV"),
         (["pool", "bad.csv"], 1, "name them yi,vi"),
-        (["pool", "zero.csv"], 1, "vi"),
+        (["pool", "zero.csv"], 1, "zero.csv:2: study 'A 2001'"),
+        (["pool", "missing.csv"], 1, "missing.csv:3: study 'B 2002'"),
         (["pool", "good.csv", "--tau2", "REMLL"], 2, "REMLL"),
         (["pool", "good.csv", "--level", "95"], 2, "0.95"),
         (["nonsense"], 2, "nonsense"),
@@ -164,6 +165,7 @@ def test_newcomers_errors_say_what_to_do(tmp_path: Path, args: list[str], code: 
     (tmp_path / "book.xlsx").write_bytes(b"PK")
     (tmp_path / "bad.csv").write_text("effect,variance\n1,2\n")
     (tmp_path / "zero.csv").write_text("study,yi,vi\nA 2001,0.3,0\n")
+    (tmp_path / "missing.csv").write_text("study,yi,vi\nA 2001,0.3,0.1\nB 2002,,0.2\n")
     (tmp_path / "good.csv").write_text("study,yi,vi\nA 2001,0.3,0.1\nB 2002,0.1,0.2\n")
     done = mtmeta(*args, cwd=tmp_path)
     assert done.returncode == code, (done.stdout, done.stderr)
@@ -186,3 +188,14 @@ def test_figures_draws_what_is_asked_for(project: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert [Path(p).name for p in json.loads(done.stdout)] == ["icu-anxiety.pdf"]
     assert [p.name for p in out.iterdir()] == ["icu-anxiety.pdf"]
+
+
+@pytest.mark.parametrize(
+    "text", ["Study,YI,sei\nA,0.1,0.2\nB,0.3,0.1\n", "study;yi;vi\nA;0,1;0,04\nB;0,3;0,01\n"]
+)
+def test_pool_reads_the_ways_people_write_a_csv(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    (tmp_path / "y.csv").write_text("study,yi,vi\nA,0.1,0.04\nB,0.3,0.01\n")
+    first, second = (mtmeta("pool", name, "--json", cwd=tmp_path) for name in ("x.csv", "y.csv"))
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["estimate"] == json.loads(second.stdout)["estimate"]

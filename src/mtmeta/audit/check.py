@@ -122,15 +122,23 @@ def _corrected(study: Study, outcome: str | None) -> bool:
     return outcome is not None and study.outcome(outcome).corrected is not None
 
 
+def _flagged(study: Study, outcome: str | None) -> bool:
+    return any(f.about == "study" or f.about == f"outcomes.{outcome}" for f in study.flags)
+
+
 def _integrity(studies: Studies) -> list[Finding]:
     found = []
     for study in studies:
         for problem in integrity_problems(study):
             if _answered(study, problem.code, problem.outcome):
                 continue
-            # a person has decided what the value should be: told, and no longer open
-            decided = problem.severity == "warning" or _corrected(study, problem.outcome)
-            severity: Severity = "note" if decided else "error"
+            # a person has decided what the value should be, or has flagged the row: known, no longer
+            # open; a flagged row stays out of every pool until it is answered
+            corrected, flagged = _corrected(study, problem.outcome), _flagged(study, problem.outcome)
+            known = problem.severity == "warning" or corrected or flagged
+            severity: Severity = "note" if known else "error"
+            kept = flagged and not corrected and problem.severity == "error"
+            told = " (flagged; not pooled)" if kept else ""
             name = study.id if problem.outcome is None else f"{study.id}/{problem.outcome}"
             found.append(
                 Finding(
@@ -139,7 +147,7 @@ def _integrity(studies: Studies) -> list[Finding]:
                     str(studies.path_of(study.id)),
                     studies.line_of(study.id, problem.outcome),
                     (name,),
-                    f"{problem.field}: {problem.message}",
+                    f"{problem.field}: {problem.message}{told}",
                 )
             )
     return found

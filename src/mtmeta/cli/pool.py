@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mtmeta.effects.table import EffectSizes
     from mtmeta.models.pool import PoolResult
 
@@ -79,25 +81,47 @@ def read_csv(path: Path, measure: str | None, variance: str = "LS") -> EffectSiz
     import pandas as pd
 
     from mtmeta.effects.table import EffectSizes
-    from mtmeta.errors import RecordError
+    from mtmeta.errors import EffectError, RecordError
 
     if not path.is_file():
         raise RecordError.at(path, 0, "", "no such file")
     if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
         raise RecordError.at(path, 0, "", "is a spreadsheet; save the sheet as CSV and name that file")
     try:
-        frame = pd.read_csv(path, skipinitialspace=True, encoding="utf-8-sig")
+        frame = _frame(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise RecordError.at(path, 0, "", f"is not a CSV in UTF-8 with one header line ({error})") from error
-    frame.columns = [str(c).strip() for c in frame.columns]
     have = set(frame.columns)
+    if "vi" not in have and {"yi", "sei"} <= have:
+        frame = frame.assign(vi=frame["sei"] ** 2)
     if measure is None:
-        measure = _guess(have, path)
-    label = next((c for c in ("study", "Study", "id", "trial", "author") if c in have), None)
+        measure = _guess(set(frame.columns), path)
+    label = next((c for c in ("study", "id", "trial", "author") if c in have), None)
     if label is None:
-        frame = frame.assign(study=[f"row {i + 2}" for i in range(len(frame))])
+        frame = frame.assign(study=[f"line {i + 2}" for i in range(len(frame))])
         label = "study"
-    return EffectSizes.from_frame(frame, measure=measure, study=label, variance=variance)
+    try:
+        return EffectSizes.from_frame(frame, measure=measure, study=label, variance=variance)
+    except EffectError as error:
+        row = getattr(error, "row", None)
+        raise RecordError.at(path, 0 if row is None else row + 2, "", str(error)) from error
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    """Read the file; semicolons with decimal commas are what spreadsheets write in half of Europe."""
+    import pandas as pd
+
+    with path.open(encoding="utf-8-sig") as file:
+        header = file.readline()
+    european = ";" in header and "," not in header
+    frame = pd.read_csv(
+        path,
+        sep=";" if european else ",",
+        decimal="," if european else ".",
+        skipinitialspace=True,
+        encoding="utf-8-sig",
+    )
+    return frame.rename(columns=lambda name: str(name).strip().lower())
 
 
 def _guess(have: set[str], path: Path) -> str:
@@ -114,7 +138,8 @@ def _guess(have: set[str], path: Path) -> str:
         path,
         1,
         "header",
-        f"has the columns {', '.join(sorted(have))}; name them yi,vi or m1,sd1,n1,m2,sd2,n2 or a,n1,c,n2",
+        f"has the columns {', '.join(sorted(have))}; name them yi,vi (or yi,sei) or m1,sd1,n1,m2,sd2,n2 "
+        "or a,n1,c,n2",
     )
 
 
@@ -127,7 +152,9 @@ def _print(result: PoolResult, level: float, pi: str) -> None:
     values = numbers(result, level=level, pi_method=pi)
     measure = result.effects.measure
     label = f"{level:.0%}" if (level * 100) % 1 == 0 else f"{level * 100:g}%"
+    tau2 = getattr(result.model, "tau2", None)
     rows = [
+        ["model", "common effect" if tau2 is None else f"random effects, τ² by {tau2}"],
         [
             f"{measure.back_label} ({measure.code})",
             estimate_ci(values["estimate"], Interval(*values["ci"]), 4),

@@ -21,7 +21,7 @@ def forest_of(run: AnalysisRun, *, style: str = "plain") -> ForestLayout:
     from mtmeta.figures.layout.forest import forest_layout
 
     return forest_layout(
-        run.result,
+        run.result if run.subgroups is None else run.subgroups,
         left=_left(run),
         better=run.analysis.better,
         title=run.analysis.title,
