@@ -66,7 +66,7 @@ def hedges_correction(df: npt.ArrayLike, *, correction: Correction = "exact") ->
     -----
     Exact: :math:`J = \Gamma(m/2) / (\sqrt{m/2}\,\Gamma((m-1)/2))`; approximate:
     :math:`1 - 3/(4m - 1)`, which is ``1 - 3/(4N - 9)`` for two groups (Hedges 1981, J Educ Stat 6,
-    p. 111, eqs. 6e and 6f). metafor uses the exact form; RevMan, esc and meta up to 5.0 the
+    p. 111, eqs. 6e and 6f). metafor and meta use the exact form; RevMan and esc the
     approximation. From ``m = 24`` on the logarithm of the ratio is summed as an asymptotic series:
     the difference of two log-gamma values loses one digit for every tenfold `m`.
 
@@ -318,7 +318,7 @@ def heteroscedastic_smd(
     :math:`s^2 = (s_1^2 + s_2^2)/2`, variance
     :math:`\frac{g^2}{8 s^4}\left(\frac{s_1^4}{n_1-1}+\frac{s_2^4}{n_2-1}\right) +
     \frac{1}{s^2}\left(\frac{s_1^2}{n_1-1}+\frac{s_2^2}{n_2-1}\right)` (Bonett 2008, Psychol Methods
-    13, eq. 8, with the corrected effect plugged in, as metafor does from version 4 on; 3.8 multiplied
+    13, eq. 8, with the corrected effect plugged in, as metafor 5.1 does; 3.8 multiplied
     the variance by :math:`J^2`).
 
     Examples

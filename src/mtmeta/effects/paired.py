@@ -185,7 +185,7 @@ def paired_ratio_of_means(
     m1, m2, sd1, sd2, n, r : array_like of shape (k,)
         See :func:`mean_change`; means of one sign and not 0.
     bias_correction : bool, default True
-        metafor corrects from version 5 on, Debian's 3.8 does not.
+        metafor 5.1 corrects, 3.8 does not.
 
     Returns
     -------

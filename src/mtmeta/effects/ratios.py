@@ -44,7 +44,7 @@ def ratio_of_means(
     variance : {"LS", "AV"}, default "LS"
         From each row's own coefficients of variation, or from their means weighted by size.
     bias_correction : bool, default True
-        metafor corrects from version 5 on; 4.8 and older, and Debian's 3.8, do not.
+        metafor 5.1 corrects, 3.8 does not.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def variation_ratio(
     \frac{1}{2(n_1-1)} - \frac{1}{2(n_2-1)} - \frac12(v_1 - v_2)`, variance
     :math:`v_1 + v_2 + \frac{1}{2(n_1-1)} + \frac{1}{2(n_2-1)}` (Nakagawa et al. 2015, Methods Ecol
     Evol 6, eqs. 11 and 12, without the covariance of mean and SD). The last term of the effect is
-    in metafor from version 5 on, not in 3.8.
+    in metafor 5.1, not in 3.8.
 
     Examples
     --------
