@@ -265,28 +265,27 @@ def henmi_copas(yi: FloatArray, vi: FloatArray, *, level: float) -> float:
     """
     from scipy.integrate import quad
 
+    stack = stack_of(yi, vi)
+    unit = float(stack.root[0]) ** 2
     k = len(yi)
-    unit = float(vi.min())
-    w = unit / vi
-    total = float(w.sum())
-    m2, m3, m4 = (float((w**p).sum()) / total for p in (2, 3, 4))
     t = float(fit(yi, vi, method="DL").tau2[0]) / unit
+    at0 = moments(stack, np.zeros(1), derivatives=True)
+    trace, trace2 = float(at0.trace[0]), float(at0.trace2[0])
+    w = 1.0 / stack.v[0]
+    share = w / w.sum()
+    apart = w - w.max()
+    apart = apart - np.dot(share, apart)  # from the weighted mean weight, which one study may dominate
+    m2 = float(np.dot(share, w))
+    u2, u3 = float(np.dot(share, apart**2)), float(np.dot(share * w, apart**2))
     ratio = 1.0 + t * m2
-    u2, u3 = m3 - m2 * m2, m4 - 2.0 * m2 * m3 + m2**3
 
     def q_below(r: float, x: float) -> float:
-        # P(Q <= f(r / x)) given that the standardised mean is r; z is r^2 as the moments want it
-        z = r * r / ratio - 1.0 / ratio
-        mean = k - 1.0 + t * (total - m2) + t * t * z * u2
-        variance = (
-            2.0 * (k - 1.0)
-            + 4.0 * t * (total - m2)
-            + 2.0 * t * t * (total * m2 - 2.0 * m3 + m2 * m2)
-            + 4.0 * t * t * z * u2
-            + 4.0 * t**3 * z * u3
-            + 2.0 * t**4 * (1.0 - 2.0 * r * r) / ratio**2 * u2 * u2
-        )
-        at = (total / m2 - 1.0) * ((r / x) ** 2 - 1.0) + k - 1.0
+        # P(Q <= f(r / x)) given that the standardised mean is r
+        z = (r * r - 1.0) / ratio
+        mean = k - 1.0 + t * trace + t * t * z * u2
+        variance = 2.0 * (k - 1.0 + t * (2.0 * trace + t * trace2)) + 4.0 * t * t * z * (u2 + t * u3)
+        variance += 2.0 * (t * t * u2 / ratio) ** 2 * (1.0 - 2.0 * r * r)
+        at = trace / m2 * ((r / x) ** 2 - 1.0) + k - 1.0
         return float(special.gammainc(mean * mean / variance, at * mean / variance))
 
     def excess(x: float) -> float:
