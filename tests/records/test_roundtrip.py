@@ -6,6 +6,7 @@ import importlib.util
 import tempfile
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
@@ -23,6 +24,8 @@ assert _spec.loader is not None
 strategies = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(strategies)
 
+# A failing record is worth its long repr.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 SLOW_DATA = [HealthCheck.too_slow, HealthCheck.data_too_large]
 BASE = (Path(__file__).parent / "bad" / "id-not-the-file-name.yaml").read_text(encoding="utf-8")
 

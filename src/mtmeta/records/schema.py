@@ -330,7 +330,7 @@ class Test(_Data):
     df: Annotated[float, Field(gt=0)] | None = None
     df1: Annotated[float, Field(gt=0)] | None = None
     """Numerator degrees of freedom of an F; above 1 no two-group effect follows."""
-    groups: Annotated[int, Field(ge=1)] = 2
+    groups: Annotated[int, Field(ge=1, le=100)] = 2
     n_music: Count | None = None
     n_control: Count | None = None
     music_is: Literal["lower", "higher", "unknown"] = "unknown"
