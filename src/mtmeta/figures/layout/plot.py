@@ -4,15 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from mtmeta.errors import UsageError
 from mtmeta.figures.layout.base import Layout, number
 from mtmeta.figures.layout.ticks import linear_ticks, log_ticks, tick_decimals
 from mtmeta.figures.style import Style
 
-__all__ = ["Area", "Axis", "GridLayout", "Line", "Note", "PlotLayout", "Points", "floats", "make_axis"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Area",
+    "Axis",
+    "Cells",
+    "GridLayout",
+    "Layer",
+    "Line",
+    "Note",
+    "PlotLayout",
+    "Points",
+    "Ranges",
+    "floats",
+    "make_axis",
+    "named_axis",
+    "need_columns",
+    "spread",
+]
 
 Dash = Literal["solid", "dashed", "dotted"]
 Shape = Literal["circle", "square", "diamond", "triangle", "cross"]
@@ -20,7 +40,10 @@ Shape = Literal["circle", "square", "diamond", "triangle", "cross"]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis: limits, tick positions and what they print. `low` may lie above `high` (upside down)."""
+    """One axis: limits, tick positions and what they print.
+
+    `low` may lie above `high` (upside down). With `names` the labels are words, which are wrapped.
+    """
 
     low: float
     high: float
@@ -29,6 +52,7 @@ class Axis:
     labels: tuple[str, ...]
     label: str = ""
     grid: bool = False
+    names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +98,36 @@ class Area:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranges:
+    """Intervals at places of the other axis: vertical when `upright`, else horizontal."""
+
+    at: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    upright: bool = True
+    tone: str = "muted"
+    width: float = 1.0
+    name: str = ""
+    kind: str = "ranges"
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Filled rectangles; `level` (0 to 1) is how much of the tone each has. `text` stands in the middle."""
+
+    left: tuple[float, ...]
+    right: tuple[float, ...]
+    bottom: tuple[float, ...]
+    top: tuple[float, ...]
+    level: tuple[float, ...]
+    tone: str = "diamond"
+    text: tuple[str, ...] = ()
+    edge: bool = False
+    name: str = ""
+    kind: str = "cells"
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Text at a place of the plot."""
 
@@ -86,7 +140,7 @@ class Note:
     kind: str = "note"
 
 
-Layer = Points | Line | Area | Note
+Layer = Points | Line | Area | Ranges | Cells | Note
 
 
 @dataclass(frozen=True)
@@ -127,7 +181,7 @@ class PlotLayout(Layout):
 
 @dataclass(frozen=True)
 class GridLayout(Layout):
-    """Several plots on one page, row by row."""
+    """Several plots on one page, row by row; plots under each other share their left edge."""
 
     figure: str
     plots: tuple[PlotLayout, ...]
@@ -196,3 +250,25 @@ def spread(
     low, high = min(finite), max(finite)
     room = (high - low) or max(abs(low), 1.0)
     return (low - margin * room, high + margin * room)
+
+
+def named_axis(names: Sequence[str], *, label: str = "", grid: bool = False, flip: bool = False) -> Axis:
+    """Make an axis of categories at 0, 1, 2 …, with half a step of room at both ends."""
+    places = tuple(float(i) for i in range(len(names)))
+    ends = (len(names) - 0.5, -0.5) if flip else (-0.5, len(names) - 0.5)
+    return Axis(ends[0], ends[1], places, places, tuple(map(str, names)), label, grid, names=True)
+
+
+def need_columns(data: pd.DataFrame, *names: str) -> None:
+    """Raise a UsageError that names the first column a table lacks, and those it has.
+
+    Raises
+    ------
+    UsageError
+    """
+    have = [str(c) for c in data.columns]
+    for name in names:
+        if name not in have:
+            raise UsageError(f"the table has no column {name!r}; it has {', '.join(have)}")
+    if not len(data):
+        raise UsageError("the table has no rows; there is nothing to draw")

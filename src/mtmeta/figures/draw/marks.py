@@ -1,0 +1,168 @@
+"""Markers, their labels, and the geometry that keeps labels apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from mtmeta.figures.draw.canvas import Canvas
+from mtmeta.figures.draw.place import Box, Framed, Point
+from mtmeta.figures.layout.plot import Line, Note, PlotLayout, Points
+from mtmeta.figures.style import Style
+
+__all__ = ["clip", "colour", "draw_labels", "draw_points", "marker", "mix"]
+
+
+def colour(style: Style, tone: str) -> str:
+    """Return the colour of a role: a field of the style, "palette i", or a colour itself."""
+    if tone.startswith("palette "):
+        return style.palette[int(tone.split()[1]) % len(style.palette)]
+    return tone if tone.startswith("#") else str(getattr(style, tone))
+
+
+def mix(front: str, back: str, share: float) -> str:
+    """Return a colour between two, so that no transparency is needed in print."""
+    a, b = (tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in (front, back))
+    return "#" + "".join(f"{round(share * p + (1 - share) * q):02X}" for p, q in zip(a, b, strict=True))
+
+
+def clip(a: Point, b: Point, box: Box) -> tuple[Point, Point] | None:
+    """Return the part of a segment inside a box (Liang and Barsky 1984), None where it misses it."""
+    if not all(map(math.isfinite, (*a, *b))):
+        return None
+    start, end = 0.0, 1.0
+    dx, dy = b[0] - a[0], b[1] - a[1]
+    sides = ((-dx, a[0] - box[0]), (dx, box[2] - a[0]), (-dy, a[1] - box[1]), (dy, box[3] - a[1]))
+    for p, q in sides:
+        if p == 0:
+            if q < -1e-9:
+                return None
+        elif p < 0:
+            start = max(start, q / p)
+        else:
+            end = min(end, q / p)
+    if start > end:
+        return None
+    return ((a[0] + start * dx, a[1] + start * dy), (a[0] + end * dx, a[1] + end * dy))
+
+
+def marker(shape: str, x: float, y: float, r: float) -> list[tuple[float, float]]:
+    """Return the outline of a marker of radius `r`; all shapes have about the same area."""
+    if shape == "square":
+        h = 0.89 * r
+        return [(x - h, y - h), (x + h, y - h), (x + h, y + h), (x - h, y + h)]
+    if shape == "diamond":
+        h = 1.25 * r
+        return [(x, y - h), (x + h, y), (x, y + h), (x - h, y)]
+    if shape == "triangle":
+        h = 1.35 * r
+        return [(x + h * math.sin(t), y - h * math.cos(t)) for t in (0.0, 2 * math.pi / 3, 4 * math.pi / 3)]
+    if shape == "cross":
+        a, b = 0.3 * r, 1.1 * r
+        arms = [
+            (-a, -b),
+            (a, -b),
+            (a, -a),
+            (b, -a),
+            (b, a),
+            (a, a),
+            (a, b),
+            (-a, b),
+            (-a, a),
+            (-b, a),
+            (-b, -a),
+        ]
+        return [(x + p, y + q) for p, q in (*arms, (-a, -a))]
+    steps = 12 if r < 2.0 else 28
+    return [
+        (x + r * math.cos(2 * math.pi * i / steps), y + r * math.sin(2 * math.pi * i / steps))
+        for i in range(steps)
+    ]
+
+
+def _radius(layer: Points, i: int, size: float) -> float:
+    area = layer.area[i] if layer.area else 1.0
+    return 0.36 * size * math.sqrt(max(area, 0.0))
+
+
+def draw_points(layer: Points, frame: Framed, canvas: Canvas, style: Style, z: float) -> None:
+    """Ink the markers of a layer that lie inside the axes."""
+    tone = colour(style, layer.tone)
+    face = style.paper if layer.hollow else mix(tone, style.paper, layer.alpha)
+    edge = tone if layer.hollow else style.paper
+    width = style.line if layer.hollow else 0.4
+    for i, (x, y) in enumerate(zip(layer.x, layer.y, strict=True)):
+        px, py = frame.at(x, y)
+        if frame.left - 1 <= px <= frame.right + 1 and frame.top - 1 <= py <= frame.bottom + 1:
+            outline = marker(layer.shape, px, py, _radius(layer, i, frame.size))
+            canvas.shape(outline, face=face, edge=edge, width=width, z=z)
+
+
+def draw_labels(layout: PlotLayout, frame: Framed, canvas: Canvas) -> None:
+    """Name points where there is room: beside, above, below, then further out with a leader."""
+    size, meter = frame.size, canvas.meter
+    small = 0.9 * size
+    taken: list[Box] = []
+    wanted: list[tuple[float, float, float, str]] = []
+    for layer in layout.layers:
+        if isinstance(layer, Points):
+            for i, (x, y) in enumerate(zip(layer.x, layer.y, strict=True)):
+                px, py = frame.at(x, y)
+                r = _radius(layer, i, size)
+                taken.append((px - r, py - r, px + r, py + r))
+                if layer.labels and layer.labels[i]:
+                    wanted.append((px, py, r, meter.clean(layer.labels[i])))
+        elif isinstance(layer, Note):
+            px, py = frame.at(layer.x, layer.y)
+            w = meter.width(meter.clean(layer.text), size, bold=layer.bold)
+            x0 = px - {"left": 0.0, "right": w, "centre": w / 2}[layer.align]
+            taken.append((x0, py - 0.6 * size, x0 + w, py + 0.6 * size))
+    lines = [
+        (a, b)
+        for line in layout.layers
+        if isinstance(line, Line)
+        for a, b in pairwise([frame.at(x, y) for x, y in zip(line.x, line.y, strict=True)])
+    ]
+    for px, py, r, text in wanted:
+        w, h = meter.width(text, small), 1.1 * small
+        spots = list(_spots(px, py, r, w, h, small))
+        free = [s for s in spots if _is_free(s[0], s[1], w, h, frame, taken)]
+        near = [s for s in free if s[2] <= 3 and not any(_crosses(a, b, s[0], s[1], w, h) for a, b in lines)]
+        if not free:
+            continue
+        x0, y0, step = (near or free)[0]
+        taken.append((x0, y0, x0 + w, y0 + h))
+        canvas.text(x0, y0 + 0.9 * small, text, size=small)
+        if step > 1:
+            end = (min(max(px, x0), x0 + w), y0 if py < y0 else y0 + h)
+            canvas.line([(px, py), end], colour=layout.style.muted, width=layout.style.hairline, z=1.9)
+
+
+def _spots(
+    px: float, py: float, r: float, w: float, h: float, size: float
+) -> Iterator[tuple[float, float, int]]:
+    """Top left corners for a label of a point, the nearest first."""
+    for step in range(16):
+        gap = r + (0.3 + 0.7 * step) * size
+        slant = 0.7 * gap
+        yield (px + gap, py - h / 2, step)
+        yield (px - gap - w, py - h / 2, step)
+        yield (px + slant, py - slant - h, step)
+        yield (px + slant, py + slant, step)
+        yield (px - slant - w, py - slant - h, step)
+        yield (px - slant - w, py + slant, step)
+        yield (px - w / 2, py - gap - h, step)
+        yield (px - w / 2, py + gap, step)
+
+
+def _is_free(x: float, y: float, w: float, h: float, frame: Framed, taken: Sequence[Box]) -> bool:
+    edge = 0.2 * frame.size
+    if x < frame.left + edge or x + w > frame.right or y < frame.top or y + h > frame.bottom - edge:
+        return False
+    return not any(x < t[2] + 1 and x + w > t[0] - 1 and y < t[3] + 1 and y + h > t[1] - 1 for t in taken)
+
+
+def _crosses(a: Point, b: Point, x: float, y: float, w: float, h: float) -> bool:
+    """Whether a segment enters a box."""
+    return clip(a, b, (x, y, x + w, y + h)) is not None
