@@ -1,25 +1,11 @@
-"""Reference numbers and how close a computed value has to be to a printed one."""
+"""How close a computed value has to be to a printed one."""
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import pytest
-
-REFERENCE = Path(__file__).resolve().parents[1] / "reference"
-
-
-def load(name: str) -> Any:
-    path = REFERENCE / name
-    if path.suffix == ".gz":
-        with gzip.open(path, "rt") as file:
-            return json.load(file)
-    return json.loads(path.read_text())
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,7 @@ def test_an_index_that_is_not_a_range_does_no_harm() -> None:
 
 def test_without_a_study_column_rows_are_numbered() -> None:
     assert EffectSizes.from_frame(MEANS.drop(columns="study")).study == ("1", "2")
+    assert EffectSizes.from_frame(MEANS, study=None).study == ("1", "2")
 
 
 @pytest.mark.parametrize(

@@ -357,7 +357,7 @@ def phi_coefficient(
     none_or_all = (a + c == 0) | (a + c == n1 + n2)
     require(~none_or_all, "a", a, "nobody or everybody has the event: phi is undefined; drop the row")
     perfect = ((a == 0) & (c == n2)) | ((a == n1) & (c == 0))
-    require(~perfect, "a", a, "group and event are the same: phi is ±1 without a sampling variance; drop the row")
+    require(~perfect, "a", a, "group and event are the same: phi is ±1 and has no variance; drop the row")
     total = n1 + n2
     p1, p2, w1, w2 = a / n1, c / n2, n1 / total, n2 / total
     p = (a + c) / total

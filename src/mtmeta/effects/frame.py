@@ -257,7 +257,7 @@ def _estimable(yi: FloatArray, vi: FloatArray, study: tuple[str, ...]) -> npt.ND
 def effects_of_frame(
     df: Any,
     measure: Measure,
-    study: str,
+    study: str | None,
     variance: str,
     zero_cells: str,
     cluster: str | None,
@@ -271,7 +271,7 @@ def effects_of_frame(
     if df.empty:
         raise EffectError("the data frame has no rows")
     k = len(df)
-    named = study in df.columns or study != "study"
+    named = study is not None and (study in df.columns or study != "study")
     names = labels("study", _pick(df, "study", study), k) if named else tuple(str(i + 1) for i in range(k))
     groups = names if cluster is None else labels("cluster", _pick(df, "cluster", cluster), k)
     frame, used = _moderators(df, moderators)

@@ -228,7 +228,7 @@ class EffectSizes:
         cls,
         df: pd.DataFrame,
         measure: Measure | str = "SMD",
-        study: str = "study",
+        study: str | None = "study",
         variance: str = "LS",
         zero_cells: str = "metafor",
         cluster: str | None = None,
@@ -245,8 +245,8 @@ class EffectSizes:
             ``yi`` and ``vi`` (or ``sei``, standard errors) are taken as they stand.
         measure : Measure or str, default "SMD"
             metafor's code, with the meaning it has in ``escalc`` of metafor 5.1.
-        study : str, default "study"
-            Column of the labels. Without a column "study" they are "1" to "k".
+        study : str or None, default "study"
+            Column of the labels. Without a column "study", or for None, they are "1" to "k".
         variance : {"LS", "LS2", "UB", "AV", "RevMan", "HO", "ST", "CS"}, default "LS"
             Sampling variance; each measure has some of them, and the message of the error says which.
         zero_cells : {"metafor", "RevMan", "none"}, default "metafor"
