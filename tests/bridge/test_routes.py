@@ -38,7 +38,9 @@ def trial(*outcomes: dict[str, Any], id: str = "white-1999", **fields: Any) -> S
 
 def one(data: dict[str, Any], measure: str = "SMD", variance: str = "LS") -> EffectSizes:
     es, _ = effects_of(
-        select_rows([trial({"data": data})], Query(constructs=("anxiety",))), measure=measure, variance=variance
+        select_rows([trial({"data": data})], Query(constructs=("anxiety",))),
+        measure=measure,
+        variance=variance,
     )
     return es
 
@@ -95,8 +97,18 @@ def test_the_same_trial_by_every_route_is_the_same_effect() -> None:
     }
     q1, q2 = stats.t.ppf(0.975, n1 - 1), stats.t.ppf(0.975, n2 - 1)
     by_ci = {
-        "music": {"n": n1, "mean": 10.0, "ci_low": 10 - q1 * 2 / math.sqrt(n1), "ci_high": 10 + q1 * 2 / math.sqrt(n1)},
-        "control": {"n": n2, "mean": 8.5, "ci_low": 8.5 - q2 * 3 / math.sqrt(n2), "ci_high": 8.5 + q2 * 3 / math.sqrt(n2)},
+        "music": {
+            "n": n1,
+            "mean": 10.0,
+            "ci_low": 10 - q1 * 2 / math.sqrt(n1),
+            "ci_high": 10 + q1 * 2 / math.sqrt(n1),
+        },
+        "control": {
+            "n": n2,
+            "mean": 8.5,
+            "ci_low": 8.5 - q2 * 3 / math.sqrt(n2),
+            "ci_high": 8.5 + q2 * 3 / math.sqrt(n2),
+        },
     }
     q = stats.t.ppf(0.975, df)
     p = 2 * stats.t.sf(t, df)
@@ -120,7 +132,14 @@ def test_the_same_trial_by_every_route_is_the_same_effect() -> None:
 
 def test_a_typed_se_never_overrules_the_convention() -> None:
     sizes = {"n_music": 17, "n_control": 18}
-    data = {"kind": "effect", "measure": "SMD", "estimate": -0.94347, "se": 0.356504, "correction": "exact", **sizes}
+    data = {
+        "kind": "effect",
+        "measure": "SMD",
+        "estimate": -0.94347,
+        "se": 0.356504,
+        "correction": "exact",
+        **sizes,
+    }
     printed = one(data)
     assert math.sqrt(printed.vi[0]) == pytest.approx(0.356504, abs=5e-7)
     revman = one(data, variance="RevMan")
@@ -130,7 +149,16 @@ def test_a_typed_se_never_overrules_the_convention() -> None:
 
 
 def test_an_smd_of_unknown_correction_or_sizes_is_taken_as_printed() -> None:
-    es = one({"kind": "interval", "measure": "SMD", "estimate": -0.78, "ci_low": -2.36, "ci_high": 0.81, "n_total": 11})
+    es = one(
+        {
+            "kind": "interval",
+            "measure": "SMD",
+            "estimate": -0.78,
+            "ci_low": -2.36,
+            "ci_high": 0.81,
+            "n_total": 11,
+        }
+    )
     assert es.yi[0] == -0.78
     assert math.sqrt(es.vi[0]) == pytest.approx((0.81 + 2.36) / (2 * 1.959963984540054), rel=1e-12)
     assert es.n is not None
@@ -172,7 +200,7 @@ REASONS = [
     ({"kind": "interval", "measure": "MD", "estimate": -1.5, "ci_low": -2.1, "ci_high": -0.9}, "without the arms' sizes"),
     ({"kind": "events", "music": {"events": 1, "n": 9}, "control": {"events": 2, "n": 9}}, "unless asked for"),
     ({"kind": "effect", "measure": "OR", "estimate": 2.0, "se": 0.3}, "from which no SMD"),
-    ({"kind": "paired", "n": 10, "music": {"mean": 7.0, "sd": 2.4}, "control": {"mean": 6.5, "sd": 2.2}}, "paired"),
+    ({"kind": "paired", "n": 10, "music": {"mean": 7.0, "sd": 2.4}, "control": {"mean": 6.5, "sd": 2.2}}, "no correlation"),
 ]  # fmt: skip
 
 
@@ -191,7 +219,10 @@ def test_crossover_means_of_the_handbook() -> None:
 
 
 def test_several_rows_raise_and_are_listed() -> None:
-    study = trial({"data": {"kind": "means", **ARMS}, "instrument": "STAI"}, {"data": {"kind": "means", **ARMS}, "instrument": "VAS"})
+    study = trial(
+        {"data": {"kind": "means", **ARMS}, "instrument": "STAI"},
+        {"data": {"kind": "means", **ARMS}, "instrument": "VAS"},
+    )
     with pytest.raises(AnalysisError, match=r"2 rows of white-1999.*pin one") as caught:
         effect_sizes([study], construct="anxiety")
     assert "white-1999/row-1" in str(caught.value)
@@ -224,17 +255,29 @@ def test_mixed_scores_warn() -> None:
 
 
 def test_a_row_that_cannot_be_true_is_not_pooled_until_answered() -> None:
-    bad = {"data": {"kind": "interval", "measure": "SMD", "estimate": -1.31, "ci_low": -0.36, "ci_high": 2.99}}
+    bad = {
+        "data": {"kind": "interval", "measure": "SMD", "estimate": -1.31, "ci_low": -0.36, "ci_high": 2.99}
+    }
     good = trial({"data": {"kind": "means", **ARMS}}, id="good-2000")
     _, left = effects_of(select_rows([trial(bad), good], Query(constructs=("anxiety",))), measure="SMD")
     assert [x.study for x in left] == ["white-1999"]
     assert "integrity error" in left[0].reason
     code = left[0].reason.split()[2].rstrip(":")
-    answer = {"code": code, "about": "outcomes.row-1", "why": "asked the author", "by": "A. Person", "when": "2026-01-02"}
-    es, _ = effects_of(select_rows([trial(bad, checked=[answer]), good], Query(constructs=("anxiety",))), measure="SMD")
+    answer = {
+        "code": code,
+        "about": "outcomes.row-1",
+        "why": "asked the author",
+        "by": "A. Person",
+        "when": "2026-01-02",
+    }
+    es, _ = effects_of(
+        select_rows([trial(bad, checked=[answer]), good], Query(constructs=("anxiety",))), measure="SMD"
+    )
     assert es.k == 2
     fixed = {**bad, "corrected": {"why": "sign", "data": {**bad["data"], "estimate": 1.31}}}
-    es, _ = effects_of(select_rows([trial(fixed)], Query(constructs=("anxiety",), corrected=True)), measure="SMD")
+    es, _ = effects_of(
+        select_rows([trial(fixed)], Query(constructs=("anxiety",), corrected=True)), measure="SMD"
+    )
     assert es.yi[0] == 1.31
 
 

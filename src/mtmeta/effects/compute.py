@@ -6,22 +6,24 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mtmeta.effects.continuous import smd_variance
-from mtmeta.effects.routes import NoRouteError, Printed, printed_of
+from mtmeta.effects.printed import NoRouteError, Printed, RouteChoices
+from mtmeta.effects.routes import routes_of
 from mtmeta.effects.select import LeftOut, Query, Row, Selection, select_rows
+from mtmeta.effects.shared import SHARED_NAMES, sampling_covariance, shared_columns
 from mtmeta.effects.table import EffectSizes
-from mtmeta.errors import AnalysisError, EffectError, MixedScoresWarning
+from mtmeta.errors import AnalysisError, DataWarning, EffectError, MixedScoresWarning
 from mtmeta.measures import Measure, check_choice, measure_of
 from mtmeta.records.schema import Study
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["effect_sizes", "effects_of"]
+__all__ = ["Computed", "computed_rows", "effect_sizes", "effects_of"]
 
 CONVENTIONS = ("LS", "LS2", "UB", "AV", "RevMan")
 
@@ -51,6 +53,7 @@ def effect_sizes(
     rule: str = "raise",
     rho: float = 0.6,
     prefer: Sequence[str] = (),
+    choices: RouteChoices | None = None,
 ) -> EffectSizes:
     """Compute the effect of every trial that answers a question.
 
@@ -77,6 +80,9 @@ def effect_sizes(
         Correlation of a trial's rows, for ``rule="mean"``.
     prefer : sequence of str, optional
         Instruments, outcome ids or time points in falling order, for ``rule="prefer"``.
+    choices : RouteChoices, optional
+        What is decided where a source leaves several ways to an effect: trials of several arms, a
+        correlation that is not printed, P values that are bounds.
 
     Returns
     -------
@@ -120,24 +126,37 @@ def effect_sizes(
         rho=rho,
         prefer=tuple(prefer),
     )
-    es, _ = effects_of(select_rows(studies, query), measure=measure, variance=variance)
+    es, _ = effects_of(select_rows(studies, query), measure=measure, variance=variance, choices=choices)
     return es
 
 
-def effects_of(
-    selection: Selection, *, measure: Measure | str, variance: str = "LS"
-) -> tuple[EffectSizes, tuple[LeftOut, ...]]:
-    """Compute the effects of selected rows; rows without a route join what was left out.
+class Computed(NamedTuple):
+    """A row with its route and its effect."""
+
+    row: Row
+    printed: Printed
+    yi: float
+    vi: float
+
+
+def computed_rows(
+    selection: Selection,
+    *,
+    measure: Measure | str,
+    variance: str = "LS",
+    choices: RouteChoices | None = None,
+) -> tuple[tuple[Computed, ...], tuple[LeftOut, ...]]:
+    """Compute the effect of every selected row, before any averaging within trials.
 
     Parameters
     ----------
-    selection : Selection
-    measure : Measure or str
-    variance : {"LS", "LS2", "UB", "AV", "RevMan"}, default "LS"
+    selection, measure, variance, choices
+        See :func:`effects_of`.
 
     Returns
     -------
-    es : EffectSizes
+    rows : tuple of Computed
+        Several for a printed row whose arms are kept apart.
     left_out : tuple of LeftOut
 
     Raises
@@ -151,52 +170,90 @@ def effects_of(
     left = list(selection.left_out)
     for row in selection.rows:
         try:
-            kept.append((row, printed_of(row, code)))
+            kept += [(row, printed) for printed in routes_of(row, code, choices or RouteChoices())]
         except NoRouteError as reason:
             left.append(LeftOut(row.study.id, row.outcome.id, str(reason)))
     if not kept:
         reasons = "".join(f"\n  {x.study}/{x.outcome or '-'}: {x.reason}" for x in left[:20])
         raise AnalysisError(f"no selected row gives a {code}:{reasons}")
     yi, vi = _calculate(kept, code, variance)
-    _warn_of_mixed_scores(kept, code)
+    rows = tuple(
+        Computed(row, printed, float(y), float(v)) for (row, printed), y, v in zip(kept, yi, vi, strict=True)
+    )
+    return rows, tuple(left)
+
+
+def effects_of(
+    selection: Selection,
+    *,
+    measure: Measure | str,
+    variance: str = "LS",
+    choices: RouteChoices | None = None,
+) -> tuple[EffectSizes, tuple[LeftOut, ...]]:
+    """Compute the effects of selected rows; rows without a route join what was left out.
+
+    Parameters
+    ----------
+    selection : Selection
+    measure : Measure or str
+    variance : {"LS", "LS2", "UB", "AV", "RevMan"}, default "LS"
+    choices : RouteChoices, optional
+
+    Returns
+    -------
+    es : EffectSizes
+    left_out : tuple of LeftOut
+
+    Raises
+    ------
+    AnalysisError
+        When no selected row gives an effect; every reason is listed.
+
+    Warns
+    -----
+    MixedScoresWarning
+        When final, change or adjusted values stand under one SMD.
+    DataWarning
+        When rows of a trial share an arm, which a model of independent rows does not know.
+    """
+    computed, left = computed_rows(selection, measure=measure, variance=variance, choices=choices)
+    kept = [(row, printed) for row, printed, _, _ in computed]
     es = EffectSizes(
-        yi=yi,
-        vi=vi,
+        yi=np.array([c.yi for c in computed]),
+        vi=np.array([c.vi for c in computed]),
         measure=measure_of(measure),
         study=tuple(row.study.id for row, _ in kept),
         cluster=tuple(row.study.id for row, _ in kept),
         n=_sizes(p.n for _, p in kept),
-        n1=_sizes(p.n1 if _arms_told(row) else math.nan for row, p in kept),
-        n2=_sizes(p.n2 if _arms_told(row) else math.nan for row, p in kept),
+        n1=_sizes(p.n1 for _, p in kept),
+        n2=_sizes(p.n2 for _, p in kept),
         columns=_columns(kept),
     )
+    _warn_of_mixed_scores(kept, es.measure.code)
     if selection.mean_rho is not None:
-        es = _averaged(es, selection.mean_rho)
-    return es, tuple(left)
-
-
-def _arms_told(row: Row) -> bool:
-    """Whether the source tells which size is which arm's; g and its SE do not depend on it."""
-    data = row.outcome.data
-    return getattr(data, "n_unordered", None) is None or getattr(data, "n_music", None) is not None
+        return _averaged(es, selection.mean_rho), left
+    _warn_of_shared_arms(kept)
+    return es, left
 
 
 def _averaged(es: EffectSizes, rho: float) -> EffectSizes:
     """One row a trial: the mean of its rows, whose errors are correlated by `rho`.
 
     Variance of a mean of m correlated effects, (Σ v_i + Σ_{i≠j} ρ √(v_i v_j)) / m² (Borenstein et
-    al. 2009, Introduction to Meta-Analysis, ch. 24).
+    al. 2009, Introduction to Meta-Analysis, ch. 24); the covariance of rows that share an arm is known
+    and stands in the place of its term.
     """
     names = list(dict.fromkeys(es.study))
     groups = [[i for i, s in enumerate(es.study) if s == name] for name in names]
     if len(groups) == es.k:
         return es
     first = es.subset([g[0] for g in groups])
-    se = es.sei
+    covariance = sampling_covariance(es, within_rho=rho)
     yi = np.array([es.yi[g].mean() for g in groups])
-    vi = np.array([((1.0 - rho) * es.vi[g].sum() + rho * se[g].sum() ** 2) / len(g) ** 2 for g in groups])
+    vi = np.array([covariance[np.ix_(g, g)].sum() / len(g) ** 2 for g in groups])
     columns = first.columns
     assert columns is not None
+    columns = columns.drop(columns=[name for name in SHARED_NAMES if name in columns])
     columns["route"] = [
         route if len(g) == 1 else f"mean of {len(g)} rows, correlation {rho:g}; {route}"
         for g, route in zip(groups, columns["route"], strict=True)
@@ -252,13 +309,31 @@ def _cohen(raw: Mapping[str, float]) -> float:
     return (raw["m1"] - raw["m2"]) / sd
 
 
+def _warn_of_shared_arms(kept: Sequence[tuple[Row, Printed]]) -> None:
+    trials = dict.fromkeys(row.study.id for row, printed in kept if printed.shared is not None)
+    if trials:
+        warnings.warn(
+            f"rows of {', '.join(trials)} share an arm, so that they are not independent: fit a Multilevel "
+            "model, average them (rule: mean), or combine the arms; sampling_covariance gives the covariance",
+            DataWarning,
+            stacklevel=4,
+        )
+
+
+def _value_kind(row: Row) -> str:
+    """Tell final values from changes, also where only the form of the data tells."""
+    data = row.outcome.data
+    changes = data.kind == "changes" or getattr(data, "form", None) == "changes"
+    return "change" if row.outcome.value == "unclear" and changes else row.outcome.value
+
+
 def _warn_of_mixed_scores(kept: Sequence[tuple[Row, Printed]], code: str) -> None:
     if not code.startswith("SMD"):
         return
     kinds: dict[str, list[str]] = {}
     for row, _ in kept:
-        if row.outcome.value in ("final", "change", "adjusted"):
-            kinds.setdefault(row.outcome.value, []).append(row.study.id)
+        if (kind := _value_kind(row)) in ("final", "change", "adjusted"):
+            kinds.setdefault(kind, []).append(row.study.id)
     if len(kinds) > 1:
         listed = "; ".join(f"{kind}: {', '.join(ids)}" for kind, ids in kinds.items())
         warnings.warn(
@@ -293,6 +368,9 @@ def _columns(kept: Sequence[tuple[Row, Printed]]) -> pd.DataFrame:
                 "sessions": study.intervention.sessions,
                 "minutes": study.intervention.minutes_per_session,
                 "route": printed.route,
+                "notes": "; ".join(printed.notes) or None,
+                "standardiser": printed.standardiser or None,
+                **shared_columns(printed.shared),
                 **{name: printed.raw.get(name) for name in ("m1", "sd1", "m2", "sd2", "a", "c")},
             }
         )

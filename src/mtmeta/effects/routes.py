@@ -1,465 +1,450 @@
 """From one printed row to what an effect is computed from, by the row's own route.
 
-Every kind of data of a record has its route to a measure, or a reason why there is none. A route
-is a short sentence that tells how the number came about; it stays with the effect.
+Every kind of data of a record has its route to a measure, or a reason why there is none. A route is a
+sentence that tells how the number came about, with the study's own numbers; it stays with the effect.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
-from mtmeta.effects.continuous import hedges_correction
+from mtmeta.effects.checks import RowError
+from mtmeta.effects.designs import (
+    Cells,
+    Contrast,
+    contrasts_of,
+    events_of,
+    paired_contrast,
+    rule_of,
+    shared_smd,
+    with_clusters,
+)
+from mtmeta.effects.printed import Given, NoRouteError, Printed, RouteChoices, Shared, Step
+from mtmeta.effects.routes_reported import from_effect, from_test
 from mtmeta.effects.select import Row
-from mtmeta.errors import MtmetaError
+from mtmeta.effects.spread import ArmNumbers, arm_of, change_arm, pooled_from_p, size_of
+from mtmeta.errors import EffectError
+from mtmeta.measures import MEASURES
 from mtmeta.records import schema as rec
 
-__all__ = ["NoRouteError", "Printed", "printed_of"]
-
-RATIOS = frozenset({"OR", "RR", "PETO", "HR", "IRR", "ROM"})
-EVENT_MEASURES = frozenset({"OR", "RR", "RD", "PETO"})
-MEAN_MEASURES = frozenset({"MD", "SMD", "SMDH", "SMD1", "ROM"})
+__all__ = ["ASSOCIATION", "EVENTS", "PAIRED", "RATES", "TWO_MEANS", "routes_of"]
 
 
-class NoRouteError(MtmetaError):
-    """No effect of the measure asked for follows from the row; the message says why."""
+def _needing(columns: str) -> frozenset[str]:
+    return frozenset(code for code, measure in MEASURES.items() if measure.needs == columns)
 
 
-@dataclass(frozen=True, slots=True)
-class Printed:
-    """What an effect is computed from.
-
-    Exactly one of `raw` (columns of a calculator), `d` (an uncorrected standardised difference)
-    and `effect` (estimate and SE taken as they stand) is given.
-    """
-
-    route: str
-    raw: dict[str, float] = field(default_factory=dict)
-    d: float | None = None
-    effect: tuple[float, float] | None = None
-    n1: float = math.nan
-    n2: float = math.nan
-    n: float = math.nan
-    notes: tuple[str, ...] = ()
+TWO_MEANS = _needing("m1 sd1 n1 m2 sd2 n2") | {"VR"}
+EVENTS = _needing("a n1 c n2")
+RATES = _needing("x1 t1 x2 t2")
+PAIRED = _needing("m1 m2 sd1 sd2 n r")
+ASSOCIATION = _needing("r n")
+_OF_MEANS = frozenset({"ROM", "CVR"})  # ratios, which changes do not have
+_DEFAULT = RouteChoices()
 
 
-def printed_of(row: Row, measure: str) -> Printed:
-    """Return what the row's effect of a measure is computed from.
+def routes_of(row: Row, measure: str, choices: RouteChoices = _DEFAULT) -> tuple[Printed, ...]:
+    """Return what the row's effects of a measure are computed from; several where arms are kept apart.
+
+    Parameters
+    ----------
+    row : Row
+    measure : str
+        Code of the measure.
+    choices : RouteChoices, optional
+        What the analysis decides.
+
+    Returns
+    -------
+    tuple of Printed
+        At least one.
 
     Raises
     ------
     NoRouteError
         With the reason, when no effect of the measure follows from what was printed.
     """
+    try:
+        found = _ROUTES[row.outcome.data.kind](row, measure, choices)
+        found = tuple(with_clusters(printed, row) for printed in found)
+    except RowError as error:
+        raise NoRouteError(error.told) from error
+    except EffectError as error:
+        raise NoRouteError(str(error)) from error
+    note = _period_note(row)
+    if note:
+        found = tuple(replace(p, notes=(*p.notes, note)) for p in found)
+    return found
+
+
+def _period_note(row: Row) -> str:
+    if row.study.design.unit != "crossover" or row.outcome.data.kind not in (
+        "means",
+        "changes",
+        "events",
+        "quartiles",
+    ):
+        return ""
+    if row.outcome.subset is not None and "first period" in row.outcome.subset.casefold():
+        return "first period of a crossover trial, as two groups of different people"
+    return "crossover trial as if its periods were two groups of different people: the variance is too large"
+
+
+# ---- means --------------------------------------------------------------------------------
+
+_KIND = {
+    "final": "final values",
+    "change": "changes",
+    "adjusted": "adjusted values",
+    "mixed": "values of several kinds",
+    "unclear": "values (final or change is not told)",
+}
+_STANDARDISER = {
+    "SMD": "pooled SD of {}",
+    "SMDH": "root mean square of both SDs of {}",
+    "SMD1": "control arm's SD of {}",
+    "SMD1H": "control arm's SD of {}",
+}
+
+
+def _kind_of_values(row: Row) -> str:
     data = row.outcome.data
-    return _ROUTES[data.kind](data, measure)
-
-
-# ---- spread of one arm --------------------------------------------------------------------
-
-
-def _sd(spread: rec.MeanSD | rec.ArmValues, n: float, arm: str) -> tuple[float, str]:
-    """Return an arm's SD and how it was got."""
-    if spread.sd is not None:
-        return spread.sd, ""
-    if spread.se is not None:
-        return spread.se * math.sqrt(n), "SD from SE"
-    low, high = getattr(spread, "ci_low", None), getattr(spread, "ci_high", None)
-    if low is not None and high is not None:
-        from scipy.special import stdtrit
-
-        width = 2.0 * float(stdtrit(n - 1.0, 0.975))
-        return (high - low) / width * math.sqrt(n), "SD from 95% CI (t)"
-    raise NoRouteError(f"no SD, SE or interval is printed for the {arm} arm")
-
-
-def _need_n(n: int | None, arm: str) -> float:
-    if n is None:
-        raise NoRouteError(f"the number of participants of the {arm} arm is not printed")
-    if n < 2:
-        raise NoRouteError(
-            f"the {arm} arm has {n} participant{'s' if n != 1 else ''}; a standard deviation needs two"
-        )
-    return float(n)
-
-
-def _two_means(
-    music: rec.MeanSD, n_music: int | None, control: rec.MeanSD, n_control: int | None, what: str
-) -> Printed:
-    n1, n2 = _need_n(n_music, "music"), _need_n(n_control, "control")
-    if music.mean is None or control.mean is None:
-        raise NoRouteError(f"the {what} of an arm is not printed")
-    sd1, how1 = _sd(music, n1, "music")
-    sd2, how2 = _sd(control, n2, "control")
-    for sd, arm in ((sd1, "music"), (sd2, "control")):
-        if not sd > 0:
-            raise NoRouteError(f"the SD of the {arm} arm is {sd:g}")
-    hows = [h for h in dict.fromkeys((how1, how2)) if h]
-    return Printed(
-        route="; ".join([f"{what}s and SDs", *hows]),
-        raw={"m1": music.mean, "sd1": sd1, "n1": n1, "m2": control.mean, "sd2": sd2, "n2": n2},
-        n1=n1,
-        n2=n2,
-        n=n1 + n2,
-    )
+    changes = data.kind == "changes" or (isinstance(data, rec.Arms) and data.form == "changes")
+    return "changes" if changes else _KIND[row.outcome.value]
 
 
 def _means_only(measure: str, kind: str) -> None:
-    if measure not in MEAN_MEASURES:
+    if measure not in TWO_MEANS:
         raise NoRouteError(f"{kind} are printed, from which no {measure} follows")
 
 
-def _from_means(data: rec.Means, measure: str) -> Printed:
+def _two_groups(
+    music: ArmNumbers, control: ArmNumbers, row: Row, measure: str, name: str, told: str = ""
+) -> Printed:
+    """Put two arms side by side, as the calculators of two groups take them."""
+    for arm in (music, control):
+        if math.isnan(arm.sd):
+            raise NoRouteError(f"no SD, SE or interval is printed for the {arm.role} arm")
+    values = _kind_of_values(row)
+    standardiser = _STANDARDISER.get(measure, "").format(values)
+    parts = [
+        name,
+        *([f"standardised by the {standardiser}"] if standardiser else []),
+        *([told] if told else []),
+    ]
+    names: dict[str, str] = {}
+    for arm, i in ((music, "1"), (control, "2")):
+        names |= {f"{symbol}{i}": f"{symbol}{arm.i}" for symbol in ("m", "sd", "n") if arm.i != i}
+    notes = tuple(dict.fromkeys((*music.notes, *control.notes)))
+    if row.outcome.value == "adjusted" and any("SD from" in text for text in (*music.told, *control.told)):
+        notes = (*notes, "an SD recovered from the SE of adjusted means is that of residuals, and too small")
+    return Printed(
+        name=name,
+        route="; ".join([*parts, *music.told, *control.told]),
+        raw={
+            "m1": music.mean,
+            "sd1": music.sd,
+            "n1": music.n,
+            "m2": control.mean,
+            "sd2": control.sd,
+            "n2": control.n,
+        },
+        n1=music.n,
+        n2=control.n,
+        n=music.n + control.n,
+        standardiser=standardiser,
+        notes=notes,
+        given=(*music.given, *control.given),
+        steps=(*music.steps, *control.steps),
+        names=names,
+    )
+
+
+def _name_of(music: ArmNumbers, control: ArmNumbers, what: str) -> str:
+    """Name the route by what the arms needed: printed SDs, or SDs from something else."""
+    told = " ".join((*music.told, *control.told))
+    for sign, whence in (
+        ("SD from SE", "SDs from SEs"),
+        ("SD from CI", "SDs from intervals"),
+        ("SD of change", "SDs of change from baseline, final values and r"),
+        ("SD from P", "an SD from the P value"),
+    ):
+        if sign in told:
+            return f"{what} and {whence}"
+    return f"{what} and SDs"
+
+
+def _from_means(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
+    data = row.outcome.data
+    assert isinstance(data, rec.Means)
     _means_only(measure, "means")
-    return _two_means(data.music, data.music.n, data.control, data.control.n, "mean")
+    return (_parallel(data.music, data.control, data.p, row, measure, choices),)
 
 
-def _from_changes(data: rec.Changes, measure: str) -> Printed:
+def _parallel(
+    music: rec.GroupMeans,
+    control: rec.GroupMeans,
+    p: str | None,
+    row: Row,
+    measure: str,
+    choices: RouteChoices,
+) -> Printed:
+    first = arm_of(music, music.n, "music", "1", choices)
+    second = arm_of(control, control.n, "control", "2", choices)
+    if math.isnan(first.sd) or math.isnan(second.sd):
+        first, second = pooled_from_p(first, second, p, choices)
+    return _two_groups(first, second, row, measure, _name_of(first, second, "means"))
+
+
+def _from_changes(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
+    data = row.outcome.data
+    assert isinstance(data, rec.Changes)
     _means_only(measure, "changes from baseline")
-    if measure == "ROM":
-        raise NoRouteError("changes from baseline have no ratio of means")
-    return _two_means(data.music.change, data.music.n, data.control.change, data.control.n, "mean change")
+    if measure in _OF_MEANS:
+        raise NoRouteError(f"changes from baseline have no {MEASURES[measure].label.lower()}")
+    music = change_arm(data.music, data.control, "music", "1", choices)
+    control = change_arm(data.control, data.music, "control", "2", choices)
+    if math.isnan(music.sd) or math.isnan(control.sd):
+        music, control = pooled_from_p(music, control, data.p, choices)
+    return (_two_groups(music, control, row, measure, _name_of(music, control, "mean changes")),)
+
+
+def _from_quartiles(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
+    data = row.outcome.data
+    assert isinstance(data, rec.Quartiles)
+    _means_only(measure, "medians")
+    music = arm_of(data.music, data.music.n, "music", "1", choices)
+    control = arm_of(data.control, data.control.n, "control", "2", choices)
+    return (_two_groups(music, control, row, measure, f"means and SDs from medians ({choices.quantiles})"),)
 
 
 # ---- events and rates ---------------------------------------------------------------------
 
 
-def _four(a: float, n1: float, c: float, n2: float, measure: str, route: str) -> Printed:
-    if measure not in EVENT_MEASURES:
+def _events_only(measure: str) -> None:
+    if measure not in EVENTS:
         raise NoRouteError(
-            f"events are printed, from which no {measure} is computed unless asked for (OR, RR, RD)"
+            f"events are printed, from which no {measure} is computed unless asked for (OR, RR, RD, or an "
+            "SMD as OR2DL)"
         )
-    return Printed(route=route, raw={"a": a, "n1": n1, "c": c, "n2": n2}, n1=n1, n2=n2, n=n1 + n2)
 
 
-def _from_events(data: rec.Events, measure: str) -> Printed:
-    music, control = data.music, data.control
-    return _four(music.events, music.n, control.events, control.n, measure, "events")
+def _table(cells: Cells, measure: str, name: str) -> Printed:
+    raw = cells.raw
+    route = "; ".join(part for part in (name, cells.told) if part)
+    if raw["a"] == 0 or raw["c"] == 0 or raw["a"] == raw["n1"] or raw["c"] == raw["n2"]:
+        route += "; a cell is 0, so ½ is added to all four" if measure in ("OR", "RR", "RD", "PETO") else ""
+    return Printed(
+        name=name + ("; arms combined" if cells.told == "arms combined" else ""),
+        route=route,
+        raw=raw,
+        n1=raw["n1"],
+        n2=raw["n2"],
+        n=raw["n1"] + raw["n2"],
+        given=cells.given,
+        steps=cells.steps,
+        names=cells.names,
+    )
 
 
-def _from_rates(data: rec.Rates, measure: str) -> Printed:
-    if measure != "IRR":
+def _from_events(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
+    data = row.outcome.data
+    assert isinstance(data, rec.Events)
+    _events_only(measure)
+    given = tuple(
+        Given(symbol, float(value), what)
+        for symbol, value, what in (
+            ("a", data.music.events, "events, music"),
+            ("n1", data.music.n, "participants, music"),
+            ("c", data.control.events, "events, control"),
+            ("n2", data.control.n, "participants, control"),
+        )
+    )
+    raw = {g.symbol: g.value for g in given}
+    return (_table(Cells(raw, "", given, (), {}, None), measure, "events"),)
+
+
+def _from_rates(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
+    data = row.outcome.data
+    assert isinstance(data, rec.Rates)
+    if measure not in RATES:
         raise NoRouteError(f"events over time are printed, from which no {measure} follows")
-    raw = {
-        "x1": float(data.music.events),
-        "t1": data.music.time,
-        "x2": float(data.control.events),
-        "t2": data.control.time,
-    }
-    return Printed(route="events over person-time", raw=raw)
-
-
-# ---- reported effects ---------------------------------------------------------------------
-
-
-def _sizes(data: rec.Effect | rec.IntervalEffect) -> tuple[float, float, float]:
-    """Return n1, n2 and n, NaN where unknown; unordered sizes stand smaller first."""
-    n1, n2 = data.n_music, data.n_control
-    if (n1 is None or n2 is None) and data.n_unordered is not None:
-        n1, n2 = data.n_unordered
-    if n1 is not None and n2 is not None:
-        return float(n1), float(n2), float(n1 + n2)
-    return math.nan, math.nan, math.nan if data.n_total is None else float(data.n_total)
-
-
-def _z(level: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(0.5 + level / 2.0))
-
-
-def _interval_se(data: rec.IntervalEffect, *, log: bool) -> float:
-    low, high = data.ci_low, data.ci_high
-    if log:
-        low, high = math.log(low), math.log(high)
-    return (high - low) / (2.0 * _z(data.level))
-
-
-def _from_effect(data: rec.Effect | rec.IntervalEffect, measure: str) -> Printed:
-    if data.measure == measure == "SMD":
-        return _reported_smd(data)
-    if data.measure == measure:
-        return _as_printed(data)
-    if data.measure == "MD" and measure == "SMD":
-        return _md_to_smd(data)
-    raise NoRouteError(f"the source prints a {data.measure}, from which no {measure} follows")
-
-
-def _reported_smd(data: rec.Effect | rec.IntervalEffect) -> Printed:
-    n1, n2, n = _sizes(data)
-    if not math.isnan(n1) and data.correction != "unknown":
-        j = float(hedges_correction(n1 + n2 - 2.0, correction=data.correction))
-        route = f"printed SMD ({data.correction} correction) and arm sizes"
-        notes = (
-            ()
-            if data.n_music is not None
-            else ("which arm is which is not told; g and its SE do not depend on it",)
-        )
-        return Printed(route=route, d=data.estimate / j, n1=n1, n2=n2, n=n, notes=notes)
-    return _as_printed(data)
-
-
-def _as_printed(data: rec.Effect | rec.IntervalEffect) -> Printed:
-    n1, n2, n = _sizes(data)
-    ratio = data.measure in RATIOS and data.scale == "natural"
-    if ratio and not data.estimate > 0:
-        raise NoRouteError(f"a {data.measure} of {data.estimate:g} cannot be: ratios are above 0")
-    estimate = math.log(data.estimate) if ratio else data.estimate
-    if isinstance(data, rec.IntervalEffect):
-        if ratio and not data.ci_low > 0:
-            raise NoRouteError(
-                f"the interval of the {data.measure} begins at {data.ci_low:g}; its logarithm has no SE"
-            )
-        se = _interval_se(data, log=ratio)
-        route = f"printed {data.measure} and {data.level:.0%} interval" + (
-            ", on the log scale" if ratio else ""
-        )
-    else:
-        if ratio:
-            raise NoRouteError(
-                f"the SE of a {data.measure} on its natural scale is not that of its logarithm"
-            )
-        se, route = data.se, f"printed {data.measure} and SE"
-    if not se > 0:
-        raise NoRouteError(f"the standard error is {se:g}")
-    return Printed(route=route, effect=(estimate, se), n1=n1, n2=n2, n=n)
-
-
-def _md_to_smd(data: rec.Effect | rec.IntervalEffect) -> Printed:
-    """SD from the SE of a difference in means (Cochrane Handbook 6.5.2.3)."""
-    n1, n2, n = _sizes(data)
-    if math.isnan(n1):
-        raise NoRouteError(
-            "the source prints a MD without the arms' sizes, so that its SD cannot be recovered"
-        )
-    if data.adjusted_for is not None:
-        raise NoRouteError(
-            f"the printed MD is adjusted for {data.adjusted_for}; its SE is not that of unadjusted means, "
-            "so that no SD follows"
-        )
-    if isinstance(data, rec.IntervalEffect):
-        from scipy.special import stdtrit
-
-        width = 2.0 * float(stdtrit(n1 + n2 - 2.0, 0.5 + data.level / 2.0))
-        se, how = (data.ci_high - data.ci_low) / width, f"{data.level:.0%} interval (t)"
-    else:
-        se, how = data.se, "SE"
-    if not se > 0:
-        raise NoRouteError(f"the standard error is {se:g}")
-    sd = se / math.sqrt(1.0 / n1 + 1.0 / n2)
-    return Printed(
-        route=f"printed MD over the SD recovered from its {how}", d=data.estimate / sd, n1=n1, n2=n2, n=n
+    given = (
+        Given("x1", float(data.music.events), "events, music"),
+        Given("t1", data.music.time, "person-time, music"),
+        Given("x2", float(data.control.events), "events, control"),
+        Given("t2", data.control.time, "person-time, control"),
     )
-
-
-# ---- test statistics ----------------------------------------------------------------------
-
-
-def _sign(data: rec.Test) -> float:
-    if data.mean_music is not None and data.mean_control is not None:
-        return math.copysign(1.0, data.mean_music - data.mean_control)
-    if data.music_is == "unknown":
-        raise NoRouteError(
-            "the source does not tell which arm had the higher value, so that the sign is unknown"
-        )
-    return -1.0 if data.music_is == "lower" else 1.0
-
-
-def _exact_p(text: str | None) -> float:
-    if text is None:
-        raise NoRouteError("no P value is printed")
-    if text.strip()[:1] in "<>≤≥":
-        raise NoRouteError(f"P {text.strip()} bounds the effect and does not give it")
-    try:
-        p = float(text)
-    except ValueError as error:
-        raise NoRouteError(f"P {text!r} is no number") from error
-    if not 0.0 < p < 1.0:
-        raise NoRouteError(f"P = {text} is rounded to {p:g}, from which no statistic follows")
-    return p
-
-
-def _from_test(data: rec.Test, measure: str) -> Printed:
-    if measure != "SMD":
-        raise NoRouteError(f"a test statistic is printed, from which no {measure} follows")
-    if data.groups != 2 or (data.df1 is not None and data.df1 > 1):
-        raise NoRouteError(
-            f"the {data.statistic} compares {data.groups} groups; no two-group effect follows from it"
-        )
-    n1, n2 = _need_n(data.n_music, "music"), _need_n(data.n_control, "control")
-    t, route = _t_of(data, n1 + n2 - 2.0)
-    return Printed(
-        route=route, d=_sign(data) * abs(t) * math.sqrt(1.0 / n1 + 1.0 / n2), n1=n1, n2=n2, n=n1 + n2
-    )
-
-
-def _t_of(data: rec.Test, df: float) -> tuple[float, str]:
-    from scipy.special import stdtrit
-
-    if data.statistic == "t" and data.value is not None:
-        return data.value, "printed t and arm sizes"
-    if data.statistic == "F" and data.value is not None:
-        if data.value < 0:
-            raise NoRouteError(f"F = {data.value:g} cannot be: F is not negative")
-        return math.sqrt(data.value), "printed F of two groups (t = √F) and arm sizes"
-    if data.statistic == "p" or data.value is None:
-        p = data.p if data.p is not None else (None if data.value is None else f"{data.value:g}")
-        return float(stdtrit(df, 1.0 - _exact_p(p) / 2.0)), "printed P (two-sided t test) and arm sizes"
-    raise NoRouteError(f"no standardised difference is computed from a {data.statistic} statistic")
-
-
-# ---- quartiles ----------------------------------------------------------------------------
-
-
-def _quartile_arm(arm: rec.GroupQuartiles | rec.ArmValues, n: float, name: str) -> tuple[float, float]:
-    """Mean and SD from quartiles (Wan 2014, BMC Med Res Methodol 14:135, scenario C3)."""
-    from scipy.special import ndtri
-
-    if arm.median is None or arm.q1 is None or arm.q3 is None:
-        raise NoRouteError(f"the quartiles of the {name} arm are not printed in full")
-    width = 2.0 * float(ndtri((0.75 * n - 0.125) / (n + 0.25)))
-    return (arm.q1 + arm.median + arm.q3) / 3.0, (arm.q3 - arm.q1) / width
-
-
-def _from_quartiles(data: rec.Quartiles, measure: str) -> Printed:
-    _means_only(measure, "medians")
-    n1, n2 = _need_n(data.music.n, "music"), _need_n(data.control.n, "control")
-    m1, sd1 = _quartile_arm(data.music, n1, "music")
-    m2, sd2 = _quartile_arm(data.control, n2, "control")
-    if not (sd1 > 0 and sd2 > 0):
-        raise NoRouteError("the quartiles of an arm coincide, so that no SD follows")
-    return Printed(
-        route="means and SDs estimated from medians and quartiles (Wan 2014)",
-        raw={"m1": m1, "sd1": sd1, "n1": n1, "m2": m2, "sd2": sd2, "n2": n2},
-        n1=n1,
-        n2=n2,
-        n=n1 + n2,
-        notes=("estimated from quartiles, which assumes a normal distribution",),
-    )
+    name = "events over person-time"
+    return (Printed(name=name, route=name, raw={g.symbol: g.value for g in given}, given=given),)
 
 
 # ---- several arms -------------------------------------------------------------------------
 
 
-def _combined(arms: list[rec.ArmValues], role: str) -> tuple[float, float, float]:
-    """Combine arms into one: size, mean, SD (Cochrane Handbook, table 6.5.a)."""
-    n = mean = ss = 0.0
-    for arm in arms:
-        size = _need_n(arm.n, role)
-        if arm.mean is None:
-            raise NoRouteError(f"the mean of the arm {arm.name!r} is not printed")
-        sd, _ = _sd(arm, size, role)
-        total = n + size
-        delta = arm.mean - mean
-        ss += (size - 1.0) * sd * sd + delta * delta * n * size / total
-        mean += delta * size / total
-        n = total
-    sd = math.sqrt(ss / (n - 1.0))
-    if not sd > 0:
-        raise NoRouteError(f"the SD of the {role} arm is {sd:g}")
-    return n, mean, sd
-
-
-def _from_arms(data: rec.Arms, measure: str) -> Printed:
-    music = [a for a in data.arms if a.role == "music"]
-    control = [a for a in data.arms if a.role == "control"]
-    if not music or not control:
-        raise NoRouteError("the record names no music arm or no control arm among the arms")
-    if data.rule not in (None, "combine"):
-        raise NoRouteError(f"the rule {data.rule!r} makes several effects of one row; ask for combined arms")
-    how = "" if len(music) == len(control) == 1 else "; arms combined"
+def _from_arms(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
+    data = row.outcome.data
+    assert isinstance(data, rec.Arms)
+    block = row.where
     if data.form == "events":
-        counts = [(_total(arms, "events"), _total(arms, "n")) for arms in (music, control)]
-        (a, n1), (c, n2) = counts
-        return _four(a, n1, c, n2, measure, "events" + how)
-    _means_only(measure, data.form)
-    if data.form == "quartiles":
-        if len(music) != 1 or len(control) != 1:
-            raise NoRouteError("medians of several arms cannot be combined")
-        n1, n2 = _need_n(music[0].n, "music"), _need_n(control[0].n, "control")
-        m1, sd1 = _quartile_arm(music[0], n1, "music")
-        m2, sd2 = _quartile_arm(control[0], n2, "control")
-        route, notes = (
-            "means and SDs estimated from medians and quartiles (Wan 2014)",
-            ("estimated from quartiles",),
+        _events_only(measure)
+        return tuple(_shared_table(cells, measure, block) for cells in events_of(data, choices))
+    _means_only(measure, "medians" if data.form == "quartiles" else data.form)
+    if data.form == "changes" and measure in _OF_MEANS:
+        raise NoRouteError(f"changes from baseline have no {MEASURES[measure].label.lower()}")
+    what = {"means": "means and SDs", "changes": "mean changes and SDs"}.get(
+        data.form, f"means and SDs from medians ({choices.quantiles})"
+    )
+    contrasts = contrasts_of(data, choices)
+    suffix = "" if not contrasts[0].told else f"; arms: {rule_of(data, choices)}"
+    return tuple(_of_contrast(c, row, measure, what, f"{what}{suffix}", block) for c in contrasts)
+
+
+def _of_contrast(contrast: Contrast, row: Row, measure: str, what: str, name: str, block: str) -> Printed:
+    if contrast.block and measure == "SMD":
+        route = f"{what}; standardised by the SD of all arms, pooled; {contrast.told}"
+        found = shared_smd(contrast, name, route)
+        assert found.shared is not None
+        return replace(found, shared=replace(found.shared, block=block))
+    found = replace(
+        _two_groups(contrast.music, contrast.control, row, measure, what, contrast.told), name=name
+    )
+    if not contrast.block:
+        return found
+    if measure != "MD":
+        raise NoRouteError(
+            f"no covariance of rows that share an arm is known for {measure}; combine the arms"
         )
-        if not (sd1 > 0 and sd2 > 0):
-            raise NoRouteError("the quartiles of an arm coincide, so that no SD follows")
-    else:
-        n1, m1, sd1 = _combined(music, "music")
-        n2, m2, sd2 = _combined(control, "control")
-        what = "mean changes" if data.form == "changes" else "means"
-        route, notes = f"{what} and SDs{how}", ()
-    raw = {"m1": m1, "sd1": sd1, "n1": n1, "m2": m2, "sd2": sd2, "n2": n2}
-    return Printed(route=route, raw=raw, n1=n1, n2=n2, n=n1 + n2, notes=notes)
+    m, c = contrast.music, contrast.control
+    return replace(found, shared=Shared(block, m.role, c.role, m.sd**2 / m.n, c.sd**2 / c.n))
 
 
-def _total(arms: list[rec.ArmValues], what: str) -> float:
-    values = [getattr(arm, what) for arm in arms]
-    if any(v is None for v in values):
-        raise NoRouteError(f"{what} of an arm is not printed")
-    return float(sum(values))
+def _shared_table(cells: Cells, measure: str, block: str) -> Printed:
+    found = _table(cells, measure, "events")
+    if cells.shared is None:
+        return found
+    v1, v2 = (
+        _arm_variance(cells.raw[e], cells.raw[n], cells.raw, measure) for e, n in (("a", "n1"), ("c", "n2"))
+    )
+    return replace(
+        found, name="events; arms: separate", shared=replace(cells.shared, block=block, v1=v1, v2=v2)
+    )
+
+
+def _arm_variance(events: float, n: float, raw: dict[str, float], measure: str) -> float:
+    """Return what one arm adds to the variance of an effect of events."""
+    cells = (raw["a"], raw["n1"] - raw["a"], raw["c"], raw["n2"] - raw["c"])
+    if 0 in cells:
+        raise NoRouteError(
+            "no covariance of rows that share an arm is known where a cell is 0; combine the arms"
+        )
+    if measure == "OR":
+        return 1.0 / events + 1.0 / (n - events)
+    if measure == "RR":
+        return 1.0 / events - 1.0 / n
+    if measure == "RD":
+        return events / n * (1.0 - events / n) / n
+    raise NoRouteError(f"no covariance of rows that share an arm is known for {measure}; combine the arms")
 
 
 # ---- the rest -----------------------------------------------------------------------------
 
 
-def _from_correlation(data: rec.Correlation, measure: str) -> Printed:
-    if measure not in ("COR", "ZCOR"):
+def _from_correlation(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
+    data = row.outcome.data
+    assert isinstance(data, rec.Correlation)
+    if measure not in ASSOCIATION:
         raise NoRouteError(f"a correlation is printed, from which no {measure} is computed unless asked for")
-    return Printed(route="correlation", raw={"r": data.r, "n": float(data.n)}, n=float(data.n))
+    given = (Given("r", data.r, "correlation"), Given("n", float(data.n), "participants"))
+    raw = {g.symbol: g.value for g in given}
+    return (Printed(name="correlation", route="correlation", raw=raw, n=float(data.n), given=given),)
 
 
-def _from_paired(data: rec.Paired, measure: str) -> Printed:
-    """Crossover means: MD with the SE of paired differences (Cochrane Handbook 23.2.7)."""
-    if measure != "MD":
-        raise NoRouteError(
-            f"paired (crossover) means are printed; only a MD is computed from them, not {measure}"
+def _from_paired(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
+    data = row.outcome.data
+    assert isinstance(data, rec.Paired)
+    first = data.first_period
+    if choices.crossover == "first period" and first is not None:
+        return (_first_period(first, row, measure, choices, "as the analysis asks"),)
+    try:
+        return (paired_contrast(data, measure, choices, MEASURES[measure].needs),)
+    except NoRouteError as reason:
+        if first is None or measure not in TWO_MEANS:
+            raise
+        return (_first_period(first, row, measure, choices, str(reason)),)
+
+
+def _first_period(first: rec.FirstPeriod, row: Row, measure: str, choices: RouteChoices, why: str) -> Printed:
+    _means_only(measure, "means of the first period")
+    found = _parallel(first.music, first.control, None, row, measure, choices)
+    return replace(
+        found,
+        name="first period of a crossover trial",
+        route=f"first period of a crossover trial; {found.route}",
+        notes=(*found.notes, f"first period only ({why})"),
+    )
+
+
+def _from_one_group(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
+    data = row.outcome.data
+    assert isinstance(data, rec.OneGroup)
+    if measure != "MC":
+        raise NoRouteError("a change within the music group alone is no contrast with a control")
+    if data.change is None:
+        raise NoRouteError("the mean change of the music group is not printed")
+    name = "mean change within the music group"
+    if data.change.se is not None and data.change.mean is not None and data.n is None:
+        given = (Given("e", data.change.mean, "mean change"), Given("SE", data.change.se, "standard error"))
+        effect = (data.change.mean, data.change.se)
+        return (
+            Printed(
+                name=name, route=name, effect=effect, given=given, steps=(Step("mean change", "y", "e"),)
+            ),
         )
-    n = _need_n(data.n, "only")
-    music, control, diff = data.music, data.control, data.difference
-    if diff is not None and diff.mean is not None:
-        sd, how = _sd(diff, n, "paired difference")
-        return Printed(
-            route="mean paired difference and its SD" + (f"; {how}" if how else ""),
-            effect=(diff.mean, sd / math.sqrt(n)),
-            n=n,
-        )
-    if music.mean is None or control.mean is None:
-        raise NoRouteError("the mean of a period is not printed")
-    if data.r is None:
-        raise NoRouteError("neither the SD of paired differences nor their correlation is printed")
-    sd1, _ = _sd(music, n, "music")
-    sd2, _ = _sd(control, n, "control")
-    variance = sd1**2 + sd2**2 - 2.0 * data.r * sd1 * sd2
-    if not variance > 0:
-        raise NoRouteError("the SD of paired differences is 0")
-    route = "period means, SDs and their correlation"
-    return Printed(route=route, effect=(music.mean - control.mean, math.sqrt(variance / n)), n=n)
+    n = size_of(data.n, "music")
+    arm = arm_of(data.change, data.n, "music", "1", choices, what="mean change")
+    if math.isnan(arm.sd):
+        raise NoRouteError("no SD, SE or interval is printed for the change")
+    steps = (*arm.steps, Step("mean change", "y", "m1"), Step("standard error", "SE", "sd1 / √n1"))
+    effect = (arm.mean, arm.sd / math.sqrt(n))
+    route = "; ".join([name, *arm.told])
+    return (Printed(name=name, route=route, effect=effect, n=n, given=arm.given, steps=steps),)
 
 
-def _never(reason: str) -> Callable[[Any, str], Printed]:
-    def route(data: Any, measure: str) -> Printed:
+def _from_reported(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
+    data = row.outcome.data
+    assert isinstance(data, rec.Effect | rec.IntervalEffect)
+    return (from_effect(data, measure),)
+
+
+def _from_test(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
+    data = row.outcome.data
+    assert isinstance(data, rec.Test)
+    return (from_test(data, measure, choices),)
+
+
+def _never(reason: str) -> Callable[[Row, str, RouteChoices], tuple[Printed, ...]]:
+    def route(row: Row, measure: str, choices: RouteChoices) -> tuple[Printed, ...]:
         raise NoRouteError(reason)
 
     return route
 
 
-_ROUTES: dict[str, Callable[[Any, str], Printed]] = {
+_ROUTES: dict[str, Callable[[Row, str, RouteChoices], tuple[Printed, ...]]] = {
     "means": _from_means,
     "changes": _from_changes,
     "events": _from_events,
     "rates": _from_rates,
-    "effect": _from_effect,
-    "interval": _from_effect,
+    "effect": _from_reported,
+    "interval": _from_reported,
     "test": _from_test,
     "quartiles": _from_quartiles,
     "arms": _from_arms,
     "correlation": _from_correlation,
     "paired": _from_paired,
-    "one group": _never("a change within the music group alone is no contrast with a control"),
+    "one group": _from_one_group,
     "coefficient": _never("a model coefficient is no plain difference between the arms"),
     "narrative": _never("the source prints no number from which an effect follows"),
 }
