@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mtmeta.effects.printed import RouteChoices
 from mtmeta.effects.select import Query
 from mtmeta.records import vocabulary as voc
 from mtmeta.records.schema import Level, Model, Slug, Text
 
-__all__ = ["Analysis", "Method", "Published", "Question", "Select", "Subgroups", "json_schema"]
+__all__ = ["Analysis", "Method", "Published", "Question", "Routes", "Select", "Subgroups", "json_schema"]
 
 Digits = Annotated[str, Field(pattern=r"^[-−]?\d+(\.\d+)?$", max_length=20)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
@@ -57,6 +58,41 @@ class Select(Model):
         values = {name: getattr(self, name) for name in type(self).model_fields}
         values["exclude"] = {**self.exclude, **(extra or {})}
         return Query(**values)
+
+
+class Routes(Model):
+    """What is decided where a source leaves several ways to an effect (see ``RouteChoices``)."""
+
+    arms: Literal["combine", "split control", "separate"] | None = None
+    """Several music or control arms; by default what the record says, else combine."""
+    r: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Correlation of two measurements of the same people where none is printed and none follows."""
+    r_range: Annotated[tuple[float, float], Field(strict=False)] | None = None
+    """A range in its place; the middle is used, and notes tell the standard error at both ends."""
+    quantiles: Literal["Luo", "Wan", "QE", "BC"] = "Luo"
+    """Mean and SD from medians."""
+    bounds: bool = False
+    """Take P < 0.05 as P = 0.05 where nothing better is printed."""
+    crossover: Literal["paired", "first period"] = "paired"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Routes:
+        if self.r is not None and self.r_range is not None:
+            raise ValueError("r_range: give r or a range, not both")
+        if self.r_range is not None and not -1 <= self.r_range[0] <= self.r_range[1] <= 1:
+            raise ValueError("r_range: give the lower end first, both between -1 and 1")
+        return self
+
+    @property
+    def choices(self) -> RouteChoices:
+        """The same for the routes."""
+        return RouteChoices(
+            arms=self.arms,
+            r=self.r if self.r_range is None else self.r_range,
+            quantiles=self.quantiles,
+            bounds=self.bounds,
+            crossover=self.crossover,
+        )
 
 
 class Method(Model):
@@ -137,6 +173,7 @@ class Analysis(Model):
     measure: voc.EffectMeasure
     better: Literal["lower", "higher"]
     """Which direction of the outcome is good for the patient; labels only, effects are never turned."""
+    routes: Routes = Field(default_factory=Routes)
     model: Method = Field(default_factory=Method)
     today: Today = Field(default_factory=Today)
     subgroups: Subgroups | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -150,6 +150,8 @@ class AnalysisRun:
     subgroups: SubgroupResult | None = None
     warnings: tuple[str, ...] = ()
     """What the computation warned of, such as scores of different kinds under one SMD."""
+    studies: Sequence[Study] = field(default=(), repr=False, compare=False)
+    """All records it was run with, of which `why` reads the chain from print to pooled estimate."""
 
     @property
     def agreement(self) -> Agreement | None:
@@ -177,7 +179,8 @@ def run_analysis(analysis: Analysis, studies: Iterable[Study]) -> AnalysisRun:
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", MtmetaWarning)
-        run = _run(analysis, list(studies))
+        known = studies if isinstance(studies, Sequence) else list(studies)
+        run = _run(analysis, known)
     told = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, MtmetaWarning)))
     for other in caught:
         if not issubclass(other.category, MtmetaWarning):
@@ -185,7 +188,7 @@ def run_analysis(analysis: Analysis, studies: Iterable[Study]) -> AnalysisRun:
     return replace(run, warnings=told)
 
 
-def _run(analysis: Analysis, studies: list[Study]) -> AnalysisRun:
+def _run(analysis: Analysis, studies: Sequence[Study]) -> AnalysisRun:
     selected, left = _effects(analysis, studies, {}, analysis.model)
     effects = selected
     if analysis.today.exclude or analysis.today.corrected:
@@ -201,12 +204,13 @@ def _run(analysis: Analysis, studies: list[Study]) -> AnalysisRun:
         published=tuple(_published(analysis, p, studies) for p in analysis.published),
         left_out=left,
         subgroups=_subgroups(analysis, effects),
+        studies=studies,
     )
 
 
 def _effects(
     analysis: Analysis,
-    studies: list[Study],
+    studies: Sequence[Study],
     exclude: dict[str, str],
     method: Method,
     *,
@@ -217,12 +221,13 @@ def _effects(
         select = select.model_copy(update={"corrected": True})
     try:
         selection = select_rows(studies, select.query(exclude))
-        return effects_of(selection, measure=analysis.measure, variance=method.variance)
+        choices = analysis.routes.choices
+        return effects_of(selection, measure=analysis.measure, variance=method.variance, choices=choices)
     except AnalysisError as error:
         raise AnalysisError(f"{analysis.name}: {error}") from error
 
 
-def _published(analysis: Analysis, published: Published, studies: list[Study]) -> PublishedRun:
+def _published(analysis: Analysis, published: Published, studies: Sequence[Study]) -> PublishedRun:
     select = published.select or analysis.select
     if published.compare == "none" and published.select is None:
         return PublishedRun(published, None, None, published.why)
@@ -231,7 +236,12 @@ def _published(analysis: Analysis, published: Published, studies: list[Study]) -
         # what the review pooled as mean difference can often be rebuilt as SMD only: then the rows
         # are counted, and the pooled SMD stands beside the printed figure without being held to it
         measure = published.measure if published.compare == "numbers" else analysis.measure
-        effects, _ = effects_of(selection, measure=measure, variance=published.method.variance)
+        effects, _ = effects_of(
+            selection,
+            measure=measure,
+            variance=published.method.variance,
+            choices=analysis.routes.choices,
+        )
         result = model_of(published.method).fit(effects)
     except (AnalysisError, ModelError) as error:
         return PublishedRun(published, None, None, str(error))

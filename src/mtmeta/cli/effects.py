@@ -33,12 +33,13 @@ def effects(
     from mtmeta.errors import UsageError
     from mtmeta.records.folder import read_studies
 
-    variance = "LS"
+    variance, choices = "LS", None
     if analysis is not None:
         project = project_of([analysis], studies, None)
         item = read_analyses(project.analyses)[0]
         query = item.analysis.select.query(item.analysis.today.exclude)
         measure, variance = item.analysis.measure, item.analysis.model.variance
+        choices = item.analysis.routes.choices
         folder = project.studies
     else:
         if condition is None and construct is None:
@@ -49,7 +50,8 @@ def effects(
             rule="separate",
         )
         folder = studies or Path("studies")
-    es, left = effects_of(select_rows(read_studies(folder), query), measure=measure, variance=variance)
+    rows = select_rows(read_studies(folder), query)
+    es, left = effects_of(rows, measure=measure, variance=variance, choices=choices)
     frame = es.to_frame()
     columns = [c for c in ("study", "outcome", "yi", "vi", "n1", "n2", "n", "route") if c in frame]
     if as_json:
