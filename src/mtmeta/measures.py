@@ -15,7 +15,21 @@ Scale = Literal["identity", "log", "logit", "fisher z", "arcsine root", "Freeman
 
 
 class Interval(NamedTuple):
-    """A closed interval ``[low, high]`` on the scale of the estimate it belongs to."""
+    """A closed interval ``[low, high]`` on the scale of the estimate it belongs to.
+
+    Attributes
+    ----------
+    low, high : float
+        Its ends; infinite where it is open.
+
+    Examples
+    --------
+    BCG vaccine, log relative risk, REML with HKSJ: [-1.1084, -0.3206] leaves no effect out.
+
+    >>> low, high = interval = Interval(-1.1084, -0.3206)
+    >>> 0.0 in interval, round(interval.width, 4)
+    (False, 0.7878)
+    """
 
     low: float
     high: float

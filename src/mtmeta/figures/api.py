@@ -54,6 +54,23 @@ def forest(
     -------
     Axes
         Its x axis is the effect on the scale of analysis. ``ax.figure`` is what :func:`save` takes.
+
+    Examples
+    --------
+    BCG vaccine: the axis is logarithmic, the labels are relative risks, and the diamond stands at
+    0.49 [0.34, 0.70] (Viechtbauer 2010, J Stat Softw 36(3), p. 21).
+
+    >>> from mtmeta.effects.table import EffectSizes
+    >>> from mtmeta.models.pool import RandomEffects
+    >>> y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952, -0.469418,
+    ...      -1.371345, -0.339359, 0.445913, -0.017314]
+    >>> v = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434,
+    ...      0.073025, 0.012412, 0.532506, 0.071405]
+    >>> ax = forest(RandomEffects(ci="Wald").fit(EffectSizes.of(y, v, measure="RR")))
+    >>> [text.get_text() for text in ax.texts][:3]
+    ['Study', 'RR [95% CI]', 'Weight']
+    >>> "0.49 [0.34, 0.70]" in " ".join(text.get_text() for text in ax.texts)
+    True
     """
     from mtmeta.figures.draw.forest import draw_forest, forest_axes
 
@@ -106,6 +123,21 @@ def funnel(
     -------
     Axes
         In the plot's own units: effect across, standard error down.
+
+    Examples
+    --------
+    BCG vaccine, log relative risks: the axis of standard errors points down.
+
+    >>> from mtmeta.effects.table import EffectSizes
+    >>> from mtmeta.models.pool import RandomEffects
+    >>> y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952, -0.469418,
+    ...      -1.371345, -0.339359, 0.445913, -0.017314]
+    >>> v = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434,
+    ...      0.073025, 0.012412, 0.532506, 0.071405]
+    >>> ax = funnel(RandomEffects().fit(EffectSizes.of(y, v, measure="RR")))
+    >>> bottom, top = ax.get_ylim()
+    >>> bool(bottom > max(v) ** 0.5 > top)
+    True
     """
     from mtmeta.figures.draw.plot import draw_plot, plot_axes
 

@@ -86,6 +86,14 @@ def save(
     PDF embeds TrueType fonts (type 42). Files are written beside their place and moved over it, so
     that an interruption leaves old files or new ones. Matplotlib's settings are changed inside this
     call only.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from matplotlib.figure import Figure
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in save(Figure(), f"{folder}/empty", formats=("svg", "png"))]
+    ['empty.svg', 'empty.png']
     """
     base = Path(path)
     if base.suffix.lower().lstrip(".") in FORMATS:

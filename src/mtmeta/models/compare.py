@@ -41,6 +41,7 @@ def likelihood_ratio(full: MetaRegressionResult, reduced: MetaRegressionResult) 
     BCG vaccine: "LRT 9.9588, p .0016" for latitude (Viechtbauer 2010, J Stat Softw 36(3), p. 34).
 
     >>> from mtmeta.effects.table import EffectSizes
+    >>> from mtmeta.models.regression import MetaRegression
     >>> y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952,
     ...      -0.469418, -1.371345, -0.339359, 0.445913, -0.017314]
     >>> v = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434,
@@ -74,6 +75,24 @@ def compare_models(fits: Sequence[MetaRegressionResult]) -> pd.DataFrame:
     DataFrame
         By formula, best first: p, tau2, loglik, aic, aicc, bic, delta (AICc above the best), weight
         (Akaike weights ``exp(−delta/2)`` over their sum; Burnham and Anderson 2002).
+
+    Examples
+    --------
+    BCG vaccine: latitude is ahead by 6.492 (metafor, difference of ``fitstats()``, AICc by ML).
+
+    >>> from mtmeta.effects.table import EffectSizes
+    >>> from mtmeta.models.regression import MetaRegression
+    >>> y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952,
+    ...      -0.469418, -1.371345, -0.339359, 0.445913, -0.017314]
+    >>> v = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434,
+    ...      0.073025, 0.012412, 0.532506, 0.071405]
+    >>> latitude = {"latitude": [44, 55, 42, 52, 13, 44, 19, 13, 27, 42, 18, 33, 33]}
+    >>> es = EffectSizes.of(y, v, "RR", moderators=latitude)
+    >>> fits = [MetaRegression(f, tau2="ML", ci="Wald").fit(es) for f in ("1", "latitude")]
+    >>> print(compare_models(fits)["delta"].round(3).to_string())
+    formula
+    latitude    0.000
+    1           6.492
     """
     import pandas as pd
 

@@ -459,6 +459,22 @@ def rho_sensitivity(
     DataFrame
         One row a correlation and coefficient: rho, term, estimate, se, df, pvalue, ci_low, ci_high,
         sigma2_between, sigma2_within.
+
+    Examples
+    --------
+    BCG vaccine, taken as if two trials each came from one team: -0.7079 and -0.6971, within-team variance
+    0.3088 and 0.3059 (metafor 3.8-1, ``rma.mv`` with ``V = vcalc(vi, cluster, obs, rho=)``).
+
+    >>> y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952, -0.469418,
+    ...      -1.371345, -0.339359, 0.445913, -0.017314]
+    >>> v = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434,
+    ...      0.073025, 0.012412, 0.532506, 0.071405]
+    >>> es = EffectSizes.of(y, v, measure="RR", cluster=list("aabbccddeeffg"))
+    >>> table = rho_sensitivity(Multilevel(), es, rhos=(0.2, 0.6))
+    >>> print(table[["rho", "estimate", "sigma2_within"]].round(4).to_string(index=False))
+     rho  estimate  sigma2_within
+     0.2   -0.7079         0.3088
+     0.6   -0.6971         0.3059
     """
     import pandas as pd
 

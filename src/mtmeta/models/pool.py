@@ -157,6 +157,18 @@ class IVhet:
     ----------
     tau2 : str
         Estimator of tau2; DL in the paper.
+
+    Examples
+    --------
+    BCG vaccine: -0.4303, standard error 0.2835 (metafor, ``rma(yi, vi, weights=1/vi, method="DL")``).
+
+    >>> y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952, -0.469418,
+    ...      -1.371345, -0.339359, 0.445913, -0.017314]
+    >>> v = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434,
+    ...      0.073025, 0.012412, 0.532506, 0.071405]
+    >>> fit = IVhet().fit(EffectSizes.of(y, v, measure="RR"))
+    >>> print(f"{fit.estimate:.4f} {fit.se:.4f}")
+    -0.4303 0.2835
     """
 
     tau2: Tau2Method = "DL"

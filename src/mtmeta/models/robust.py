@@ -275,6 +275,11 @@ def robust(
     kind : {"CR0", "CR1", "CR1p", "CR1S", "CR2"}
         See :func:`cluster_robust`. metafor's ``robust()`` is "CR1p", with ``clubSandwich=TRUE`` "CR2".
 
+    Returns
+    -------
+    RobustResult
+        The coefficients with their robust tests and intervals; the fit itself is unchanged.
+
     Raises
     ------
     ModelError

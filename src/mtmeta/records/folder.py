@@ -216,6 +216,11 @@ def read_study(path: str | Path) -> Study:
     path : str or Path
         The file, named ``<id>.yaml``.
 
+    Returns
+    -------
+    Study
+        The record, frozen.
+
     Raises
     ------
     RecordError

@@ -59,6 +59,11 @@ def example_studies(condition: str | None = None) -> Studies:
     condition : str, optional
         Only the trials of this condition, such as ``"cardiac"``.
 
+    Returns
+    -------
+    Studies
+        In the order of their ids.
+
     Raises
     ------
     UsageError

@@ -598,6 +598,12 @@ class Study(Model):
         ------
         KeyError
             When the record has none.
+
+        Examples
+        --------
+        >>> from mtmeta.records.locate import example_studies
+        >>> example_studies()["white-1999"].outcome("heart-rate").data.kind
+        'effect'
         """
         for outcome in self.outcomes:
             if outcome.id == outcome_id:

@@ -53,6 +53,14 @@ def write_study(study: Study, folder: str | Path, *, schema: str = "../study.sch
     ------
     UsageError
         When the place cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mtmeta.records.locate import example_studies
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_study(example_studies()["white-1999"], folder).name
+    'white-1999.yaml'
     """
     return write_atomic(Path(folder) / f"{study.id}.yaml", dump_study(study, schema=schema))
 
