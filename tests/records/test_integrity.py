@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mtmeta.records.folder import read_studies
-from mtmeta.records.integrity import CODES, answer_of, integrity_problems, unanswered
+from mtmeta.records.integrity import CODES, answer_of, blocking, integrity_problems, unanswered
 from mtmeta.records.locate import data_folder
 from mtmeta.records.schema import Study
 
@@ -240,6 +240,25 @@ def test_a_correction_answers_the_printed_value_and_is_checked_itself() -> None:
     assert left.field == "corrected.data.music.sd"
     moved = study(means(sd=0), outcome={"corrected": {"why": "swapped", "belongs_to": "b-2001"}})
     assert len(unanswered(moved, integrity_problems(moved))) == 1
+
+
+def test_only_what_is_taken_can_block() -> None:
+    def codes(of: Study, **options: bool) -> list[str]:
+        return [finding.field for finding in blocking(of, "x", **options)]
+
+    good = study(means(sd=0), outcome={"corrected": {"why": "SD of the paper", "data": means()}})
+    assert codes(good) == ["data.music.sd"]
+    assert codes(good, corrected=True) == []
+    bad = study(means(), outcome={"corrected": {"why": "guess", "data": means(n=0)}})
+    assert codes(bad) == []
+    assert codes(bad, corrected=True) == ["corrected.data.music.n"]
+    moved = study(means(sd=0), outcome={"corrected": {"why": "swapped", "belongs_to": "b-2001"}})
+    assert codes(moved, corrected=True) == ["data.music.sd"]
+    answer = {"code": "sd-not-positive", "about": "outcomes.x", "why": "all scored 0", "by": "AB"}
+    answered = study(means(sd=0), checked=[{**answer, "when": "2026-11-23"}])
+    assert codes(answered) == []
+    reported = {"measure": "SMD", "estimate": -0.5, "ci_low": 0.1, "ci_high": 0.9}
+    assert codes(study(means(), outcome={"reported": reported})) == []
 
 
 def test_shipped_records_carry_a_flag_for_what_cannot_be_true() -> None:

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from mtmeta.records.scales import scale_of
 from mtmeta.records.schema import Checked, Corrected, Outcome, Study
 
-__all__ = ["CODES", "Finding", "answer_of", "integrity_problems", "unanswered"]
+__all__ = ["CODES", "Finding", "answer_of", "blocking", "integrity_problems", "unanswered"]
 
 CODES: dict[str, str] = {
     "interval-reversed": "the lower limit of an interval lies above the upper one",
@@ -135,9 +135,9 @@ def integrity_problems(study: Study) -> tuple[Finding, ...]:
 def answer_of(study: Study, finding: Finding) -> Checked | Corrected | None:
     """Return the record's answer to a finding, if it has one.
 
-    A printed value is answered by the ``corrected.data`` from which effects are then computed; anything
-    by an entry under ``checked`` with the finding's code that is about the same outcome (or a
-    place inside it), or the study.
+    Anything is answered by an entry under ``checked`` with the finding's code that is about the same
+    outcome (or a place inside it), or the study; a printed value also by the ``corrected.data`` that a
+    person put beside it.
     """
     place = f"{finding.about}.{finding.field}."
     for answer in study.checked:
@@ -151,11 +151,42 @@ def answer_of(study: Study, finding: Finding) -> Checked | Corrected | None:
 
 
 def unanswered(study: Study, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Leave out the findings that the record answers (see :func:`answer_of`).
-
-    An outcome with an unanswered ``error`` is not pooled.
-    """
+    """Leave out the findings that the record answers (see :func:`answer_of`)."""
     return tuple(finding for finding in findings if answer_of(study, finding) is None)
+
+
+def blocking(study: Study, outcome_id: str, *, corrected: bool = False) -> tuple[Finding, ...]:
+    """Return what keeps an outcome from being pooled: the errors nobody has answered under ``checked``.
+
+    Parameters
+    ----------
+    study : Study
+        The record.
+    outcome_id : str
+        The outcome.
+    corrected : bool
+        Whether the analysis takes ``corrected.data`` in place of the printed values: only what is
+        taken is held against itself, so a mistaken correction blocks itself and not the printed row.
+
+    Examples
+    --------
+    >>> from mtmeta.records.locate import example_studies
+    >>> study = example_studies("depression")["atiwannapat-2016"]
+    >>> [finding.code for finding in blocking(study, "quality-of-life")]
+    ['estimate-outside-interval']
+    >>> blocking(study, "quality-of-life", corrected=True)
+    ()
+    """
+    fix = study.outcome(outcome_id).corrected
+    taken = "corrected" if corrected and fix is not None and fix.data is not None else "data"
+    return tuple(
+        finding
+        for finding in integrity_problems(study)
+        if finding.severity == "error"
+        and finding.outcome == outcome_id
+        and finding.field.split(".")[0] == taken
+        and not isinstance(answer_of(study, finding), Checked)
+    )
 
 
 # ---- walking a record --------------------------------------------------------------------------
