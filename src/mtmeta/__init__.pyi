@@ -1,7 +1,91 @@
+from mtmeta.diagnostics.influence import (
+    baujat as baujat,
+    cumulative as cumulative,
+    influence as influence,
+    leave_one_out as leave_one_out,
+)
+from mtmeta.effects.association import (
+    biserial as biserial,
+    correlation as correlation,
+    correlation_from_t as correlation_from_t,
+    fisher_z as fisher_z,
+    point_biserial as point_biserial,
+)
+from mtmeta.effects.binary import (
+    arcsine_difference as arcsine_difference,
+    odds_ratio as odds_ratio,
+    peto_odds_ratio as peto_odds_ratio,
+    phi_coefficient as phi_coefficient,
+    probit_difference as probit_difference,
+    risk_difference as risk_difference,
+    risk_ratio as risk_ratio,
+    yule_q as yule_q,
+)
 from mtmeta.effects.compute import effect_sizes as effect_sizes
 from mtmeta.effects.continuous import (
+    glass_delta as glass_delta,
+    hedges_correction as hedges_correction,
+    heteroscedastic_smd as heteroscedastic_smd,
     mean_difference as mean_difference,
+    single_mean as single_mean,
+    smd_variance as smd_variance,
     standardized_mean_difference as standardized_mean_difference,
+)
+from mtmeta.effects.convert import (
+    cohen_u3 as cohen_u3,
+    common_language as common_language,
+    correlation_from_smd as correlation_from_smd,
+    hazard_ratio as hazard_ratio,
+    hazard_ratio_from_logrank as hazard_ratio_from_logrank,
+    log_odds_ratio_from_smd as log_odds_ratio_from_smd,
+    number_needed_to_treat as number_needed_to_treat,
+    response_rates as response_rates,
+    scale_points as scale_points,
+    smd_from_correlation as smd_from_correlation,
+    smd_from_log_odds_ratio as smd_from_log_odds_ratio,
+)
+from mtmeta.effects.paired import (
+    mean_change as mean_change,
+    paired_ratio_of_means as paired_ratio_of_means,
+    pre_post_control as pre_post_control,
+    standardized_mean_change as standardized_mean_change,
+)
+from mtmeta.effects.proportions import freeman_tukey_back as freeman_tukey_back, proportion as proportion
+from mtmeta.effects.rates import (
+    incidence_rate as incidence_rate,
+    rate_difference as rate_difference,
+    rate_ratio as rate_ratio,
+    root_rate_difference as root_rate_difference,
+)
+from mtmeta.effects.ratios import (
+    ratio_of_means as ratio_of_means,
+    variability_ratio as variability_ratio,
+    variation_ratio as variation_ratio,
+)
+from mtmeta.effects.recover import (
+    Recovered as Recovered,
+    combine_groups as combine_groups,
+    mean_sd_from_quantiles as mean_sd_from_quantiles,
+    pre_post_correlation as pre_post_correlation,
+    sd_from_f as sd_from_f,
+    sd_from_interval as sd_from_interval,
+    sd_from_p as sd_from_p,
+    sd_from_se as sd_from_se,
+    sd_from_t as sd_from_t,
+    sd_of_change as sd_of_change,
+    sd_of_final as sd_of_final,
+    se_from_interval as se_from_interval,
+    se_from_p as se_from_p,
+    se_from_t as se_from_t,
+    sizes_from_se as sizes_from_se,
+    t_from_f as t_from_f,
+    t_from_p as t_from_p,
+)
+from mtmeta.effects.reported import (
+    smd_from_d as smd_from_d,
+    smd_from_p as smd_from_p,
+    smd_from_reported as smd_from_reported,
+    smd_from_t as smd_from_t,
 )
 from mtmeta.effects.table import EffectSizes as EffectSizes
 from mtmeta.errors import (
