@@ -121,7 +121,7 @@ class _Parser:
             found = _TOKEN.match(text, place)
             if found is None:
                 token = text[place:].split()[0][:20]
-                raise self._wrong(f"{token!r} at character {place + 1} is not allowed")
+                raise self._wrong(f"{token!r} at character {text.index(token, place) + 1} is not allowed")
             out.append((found.lastgroup or "", found[found.lastgroup or 0]))
             place = found.end()
         return out

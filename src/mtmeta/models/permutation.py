@@ -14,7 +14,6 @@ import numpy.typing as npt
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.models import kernel
-from mtmeta.models.formula import Design, design_of
 from mtmeta.models.linear import ratio
 from mtmeta.models.pool import CommonEffect, RandomEffects
 from mtmeta.models.regression import MetaRegression
@@ -183,7 +182,7 @@ def _total(count: int, permutations: Literal["exact"] | int, k: int) -> tuple[in
 
 
 def _statistics(fits: kernel.KernelFit, ci: str, tested: list[int]) -> tuple[FloatArray, FloatArray]:
-    """Statistics of the coefficients (B, p), and the omnibus statistic of the tested ones (B,)."""
+    """Statistics of the coefficients (B, p), and of all tested ones together, a χ² or F times its df (B,)."""
     scale = np.maximum(fits.scale, 1.0) if ci == "HKSJ-floor" else fits.scale
     if ci == "Wald":
         scale = np.ones_like(fits.scale)
@@ -194,7 +193,7 @@ def _statistics(fits: kernel.KernelFit, ci: str, tested: list[int]) -> tuple[Flo
     unit = fits.se[:, tested]
     correlation = fits.cov[:, tested][:, :, tested] / (unit[:, :, None] * unit[:, None, :])
     wald = np.vecdot(beta / unit, np.linalg.solve(correlation, (beta / unit)[..., None])[..., 0])
-    return z, ratio(np.maximum(wald, 0.0), len(tested) * scale)
+    return z, ratio(np.maximum(wald, 0.0), scale)
 
 
 def _share(values: FloatArray, observed: FloatArray) -> FloatArray:
@@ -237,8 +236,8 @@ def _reorder(
     permutations: Literal["exact"] | int,
     seed: int | np.random.Generator,
 ) -> PermutationResult:
-    model.fit(es)
-    design = design_of(model.formula, es.moderators, es.study)
+    fitted = model.fit(es)
+    design = fitted.design
     if len(design.names) == 1 and design.has_intercept:
         raise UsageError("the formula has no moderator to permute; use RandomEffects for a test of the mean")
     rows, label = np.unique(design.matrix, axis=0, return_inverse=True)
@@ -248,9 +247,9 @@ def _reorder(
     total, exact = _total(count, permutations, es.k)
     orders = _all_orders(sizes) if exact else _some_orders(label, total - 1, np.random.default_rng(seed))
     tested = list(design.tested())
-    first_z, first_qm = _fit_orders(model, es, design, rows[label][None], tested)
+    first_z, first_qm = _fit_orders(model, es, rows[label][None], tested)
     parts = [] if exact else [(first_z, first_qm)]
-    parts += [_fit_orders(model, es, design, rows[order], tested) for order in orders]
+    parts += [_fit_orders(model, es, rows[order], tested) for order in orders]
     z, qm = (np.concatenate(part) for part in zip(*parts, strict=True))
     return PermutationResult(
         model,
@@ -258,7 +257,7 @@ def _reorder(
         design.names,
         first_z[0],
         _share(np.abs(z), np.abs(first_z[0])),
-        float(first_qm[0]),
+        fitted.qm,
         float(_share(qm, first_qm[0])),
         total,
         exact,
@@ -267,7 +266,7 @@ def _reorder(
 
 
 def _fit_orders(
-    model: MetaRegression, es: EffectSizes, design: Design, matrices: FloatArray, tested: list[int]
+    model: MetaRegression, es: EffectSizes, matrices: FloatArray, tested: list[int]
 ) -> tuple[FloatArray, FloatArray]:
     return _statistics(_refit(es.yi, es.vi, model.tau2, matrices), model.ci, tested)
 
