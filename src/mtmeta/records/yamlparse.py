@@ -105,15 +105,16 @@ def parse(text: str) -> Document:
     builder = _Builder()
     builder.look_at(text)
     if not builder.unreadable:
-        parser = _Loader(text)
         try:
-            builder.run(parser)
+            parser = _Loader(text)
+            try:
+                builder.run(parser)
+            finally:
+                parser.dispose()
         except yaml.YAMLError as error:
             builder.syntax(error)
         except _StopError:
             builder.root = None
-        finally:
-            parser.dispose()
     value = builder.root
     if not isinstance(value, dict) and not builder.problems:
         if value is None:
