@@ -14,6 +14,7 @@ from scipy.special import gammaincinv
 
 from mtmeta.errors import ModelError
 from mtmeta.models.stack import (
+    BoolArray,
     FloatArray,
     IntArray,
     Stack,
@@ -32,6 +33,7 @@ _STEP = 0.5  # of the grid in log(vmin + tau2); weights are logistic functions o
 _ZOOM = 17  # points of a closer look at a place where the score nearly touches zero
 _LEVELS = 5
 _ROUNDS = 200
+_ROUNDING = 2e-15
 
 
 def estimate(stack: Stack, method: str) -> FloatArray:
@@ -198,8 +200,9 @@ def _upper_bound(stack: Stack, restricted: bool) -> FloatArray:
     free = stack.n - stack.p if restricted else stack.n
     s = stack.n * stack.spread if stack.design is None else np.vecdot(stack.d, stack.d)
     s2 = s / np.maximum(free, 1.0)
-    bound = 0.5 * (s2 + np.sqrt(s2 * (s2 + 4.0 * (stack.vmax - stack.vmin)))) - stack.vmin
-    return np.where(stack.n > stack.p, np.maximum(bound * (1.0 + 1e-9), 0.0), 0.0)
+    bound = 0.5 * (s2 + np.sqrt(s2 * (s2 + 4.0 * (stack.vmax - stack.vmin))))
+    # a little beyond it, lest rounding leave the score positive at the end of the grid
+    return np.where(stack.n > stack.p, np.maximum(bound * (1.0 + 1e-9) - stack.vmin, 0.0), 0.0)
 
 
 def _score_grid(stack: Stack, upper: FloatArray, restricted: bool) -> _Grid:
@@ -301,17 +304,23 @@ def _zoom(
     return found
 
 
+def _settled(step: FloatArray, before: FloatArray, unit: FloatArray) -> BoolArray:
+    """Whether the error after a Newton step, ``step^2`` times a curvature seen in the steps, is rounding."""
+    left = _ROUNDING * unit
+    return (step * step * step <= left * before * before) & (step * step <= left * unit)
+
+
 def _refine(
     stack: Stack, low: FloatArray, high: FloatArray, start: FloatArray, restricted: bool
 ) -> FloatArray:
     """Solve score = 0 between `low`, where it is positive, and `high`, where it is not.
 
     Newton's iteration on ``minus/plus - 1``; a step that leaves the bracket is replaced by its middle in
-    log(vmin + tau2). It stops when the next step, judged from the last two, is below 2e-15 of vmin + tau2.
+    log(vmin + tau2). It stops when what is left, judged from the last two steps, is below rounding.
     """
     root = np.empty_like(start)
     rows = np.arange(len(start))
-    low, high, t, before = low.copy(), high.copy(), start, high - low
+    low, high, t, before = low.copy(), high.copy(), start, np.zeros_like(start)
     for _ in range(_ROUNDS):
         at = moments(stack, t, derivatives=True)
         minus, minus2 = (at.trace, at.trace2) if restricted else (at.w, at.w2)
@@ -321,18 +330,17 @@ def _refine(
         np.copyto(high, t, where=~up)
         bend = 2.0 * minus * at.qqq - minus2 * at.qq
         new = t + score * at.qq / np.where(bend > 0.0, bend, np.inf)
-        scale = 2e-15 * (new + stack.vmin)
+        unit = new + stack.vmin
         outside = (new <= low) | (new >= high)
         if outside.any():
-            closed = high - low <= scale
+            closed = high - low <= _ROUNDING * unit
             middle = np.sqrt((stack.vmin + low) * (stack.vmin + high)) - stack.vmin
             np.copyto(new, middle, where=outside)
             step = np.abs(new - t)
-            done = closed | (~outside & (step * (step / np.maximum(before, scale)) ** 2 <= scale))
+            done = closed | (~outside & _settled(step, before, unit))
         else:
             step = np.abs(new - t)
-            ratio = step / before
-            done = step * ratio * ratio <= scale
+            done = _settled(step, before, unit)
         t, before = new, step
         if done.any():
             root[rows[done]] = t[done]
