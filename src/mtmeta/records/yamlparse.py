@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -191,10 +192,11 @@ class _Builder:
 
     def run(self, parser: Any) -> None:
         documents = 0
+        get_event, scalar_event = parser.get_event, yaml.ScalarEvent  # nine tenths of a file are scalars
         while True:
-            event = parser.get_event()
+            event = get_event()
             kind = type(event)
-            if kind is yaml.ScalarEvent:
+            if kind is scalar_event:
                 self.scalar(event)
             elif kind is yaml.MappingStartEvent:
                 self.open(event, {})
@@ -216,8 +218,11 @@ class _Builder:
     def count(self, line: int) -> None:
         self.values += 1
         if self.values > MAX_VALUES:
-            self.problem(line, (), f"the file holds more than {MAX_VALUES:,} values; split it")
-            raise _StopError
+            self.too_many(line)
+
+    def too_many(self, line: int) -> None:
+        self.problem(line, (), f"the file holds more than {MAX_VALUES:,} values; split it")
+        raise _StopError
 
     def open(self, event: Any, value: dict[str, Any] | list[Any]) -> None:
         line = event.start_mark.line + 1
@@ -241,14 +246,15 @@ class _Builder:
         self.stack.append(frame)
 
     def scalar(self, event: Any) -> None:
-        line = event.start_mark.line + 1
-        self.count(line)
+        line, raw, style = event.start_mark.line + 1, event.value, event.style
+        self.values += 1
+        if self.values > MAX_VALUES:
+            self.too_many(line)
         top = self.stack[-1] if self.stack else None
-        plain = event.style is None or event.style == ""
-        raw = event.value
-        if event.style == '"':
+        plain = not style
+        if style == '"' and CONTROL.search(raw):
             self.controls(raw, line)
-        if top is not None and isinstance(top.value, dict) and top.key is None:
+        if top is not None and top.key is None and isinstance(top.value, dict):
             self.key(top, raw, line, plain)
             if event.anchor is not None or event.tag is not None:
                 self.properties(event, line)
@@ -256,37 +262,34 @@ class _Builder:
         if event.anchor is not None or event.tag is not None:
             self.properties(event, line)
         value = raw
-        if plain:
+        if plain and (not raw or raw[0] in _FIRST):
             value, remedy = resolve(raw)
             if remedy is not None:
                 self.problem(line, self.path(), remedy, broken=True)
         if top is None:
             self.root, self.lines = value, Lines(line)
             return
-        if isinstance(top.value, dict):
+        if top.key is not None:
             line = top.key_line
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        self.place(top, value, (line, raw) if number else line)
+        self.place(top, value, (line, raw) if type(value) in (int, float) else line)
 
     def controls(self, raw: str, line: int) -> None:
         """Refuse control characters that double quotes let in as escapes."""
-        found = CONTROL.search(raw)
-        if found:
-            message = f"holds the control character U+{ord(found[0]):04X}; take it out"
+        for found in CONTROL.findall(raw)[:1]:
+            message = f"holds the control character U+{ord(found):04X}; take it out"
             self.problem(line, self.path(), message, broken=True)
 
     def key(self, top: _Frame, raw: str, line: int, plain: bool) -> None:
         """Take a key; a second one of the same name is read past."""
-        path = (*top.steps, raw)
-        if plain and raw == "<<":
-            self.problem(line, path, "a merge key; write the keys out in full", broken=True)
-        elif plain and raw not in "nyNY" and resolve(raw)[1] is not None:
-            self.problem(line, path, resolve(raw)[1] or "", broken=True)
+        if plain:
+            remedy = _key_remedy(raw)
+            if remedy is not None:
+                self.problem(line, (*top.steps, raw), remedy, broken=True)
         top.key, top.key_line = raw, line
         top.discard = raw in top.value
         if top.discard:
-            first = top.lines.at((raw,))
-            self.problem(line, path, f"stands twice, first in line {first}; keep one of them")
+            message = f"stands twice, first in line {top.lines.at((raw,))}; keep one of them"
+            self.problem(line, (*top.steps, raw), message)
 
     def properties(self, event: Any, line: int) -> None:
         """Refuse anchors and tags."""
@@ -368,6 +371,17 @@ def resolve(raw: str) -> tuple[Any, str | None]:
     if raw == "=":
         return raw, 'has a meaning of its own in YAML; write "=" in quotes'
     return raw, None
+
+
+@lru_cache(maxsize=4096)
+def _key_remedy(raw: str) -> str | None:
+    """Return what to write instead of a plain key that readers of YAML take for something else.
+
+    The sizes of two arms are called n in every record, so n and y stay keys.
+    """
+    if raw == "<<":
+        return "a merge key; write the keys out in full"
+    return None if raw in ("n", "y", "N", "Y") else resolve(raw)[1]
 
 
 def _number(raw: str) -> tuple[Any, str | None]:
