@@ -7,33 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_trials import trial
 
 from mtmeta.effects.compute import effect_sizes, effects_of
 from mtmeta.effects.select import Query, select_rows
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import AnalysisError, MixedScoresWarning
-from mtmeta.records.schema import Study
-
-
-def trial(*outcomes: dict[str, Any], id: str = "white-1999", **fields: Any) -> Study:
-    """A trial of these outcomes; each is completed with what the schema needs."""
-    filled = [
-        {"id": f"row-{i}", "construct": "anxiety", "source": {"cite": "made for a test"}, **o}
-        for i, o in enumerate(outcomes, 1)
-    ]
-    base: dict[str, Any] = {
-        "schema": 1,
-        "id": id,
-        "label": id.replace("-", " ").title(),
-        "citation": {"year": 1999},
-        "conditions": ["cardiac"],
-        "design": {},
-        "population": {},
-        "intervention": {},
-        "comparator": {"type": "usual care"},
-        "outcomes": filled,
-    }
-    return Study.model_validate({**base, **fields})
 
 
 def one(data: dict[str, Any], measure: str = "SMD", variance: str = "LS") -> EffectSizes:
@@ -117,13 +96,35 @@ def test_the_same_trial_by_every_route_is_the_same_effect() -> None:
         {"kind": "means", **by_ci},
         {"kind": "test", "statistic": "t", "value": t, "music_is": "higher", **sizes},
         {"kind": "test", "statistic": "t", "value": -t, "music_is": "higher", **sizes},
-        {"kind": "test", "statistic": "F", "value": t * t, "df1": 1, "mean_music": 10.0, "mean_control": 8.5, **sizes},
+        {
+            "kind": "test",
+            "statistic": "F",
+            "value": t * t,
+            "df1": 1,
+            "mean_music": 10.0,
+            "mean_control": 8.5,
+            **sizes,
+        },
         {"kind": "test", "statistic": "p", "p": repr(float(p)), "music_is": "higher", **sizes},
-        {"kind": "effect", "measure": "SMD", "estimate": means.yi[0], "se": 9.9, "correction": "exact", **sizes},
+        {
+            "kind": "effect",
+            "measure": "SMD",
+            "estimate": means.yi[0],
+            "se": 9.9,
+            "correction": "exact",
+            **sizes,
+        },
         {"kind": "effect", "measure": "SMD", "estimate": 1.5 / sd, "se": 9.9, "correction": "none", **sizes},
         {"kind": "effect", "measure": "MD", "estimate": 1.5, "se": se, **sizes},
-        {"kind": "interval", "measure": "MD", "estimate": 1.5, "ci_low": 1.5 - q * se, "ci_high": 1.5 + q * se, **sizes},
-    ]  # fmt: skip
+        {
+            "kind": "interval",
+            "measure": "MD",
+            "estimate": 1.5,
+            "ci_low": 1.5 - q * se,
+            "ci_high": 1.5 + q * se,
+            **sizes,
+        },
+    ]
     for data in routes:
         es = one(data)
         assert es.yi[0] == pytest.approx(means.yi[0], rel=1e-12), data
@@ -181,8 +182,13 @@ def test_arms_are_combined_as_one_group() -> None:
 
     arms = [arm("slow", "music", a), arm("own", "music", b), arm("book", "control", c)]
     both = np.concatenate([a, b])
-    whole = one({"kind": "means", "music": {k: v for k, v in arm("", "", both).items() if k in ("n", "mean", "sd")},
-                 "control": {k: v for k, v in arms[2].items() if k in ("n", "mean", "sd")}})  # fmt: skip
+    whole = one(
+        {
+            "kind": "means",
+            "music": {k: v for k, v in arm("", "", both).items() if k in ("n", "mean", "sd")},
+            "control": {k: v for k, v in arms[2].items() if k in ("n", "mean", "sd")},
+        }
+    )
     es = one({"kind": "arms", "form": "means", "arms": arms})
     assert es.yi[0] == pytest.approx(whole.yi[0], rel=1e-12)
     assert es.vi[0] == pytest.approx(whole.vi[0], rel=1e-12)
@@ -190,18 +196,33 @@ def test_arms_are_combined_as_one_group() -> None:
 
 REASONS = [
     ({"kind": "test", "statistic": "F", "value": 4.74, "groups": 3, "df1": 2, "df": 93}, "compares 3 groups"),
-    ({"kind": "test", "statistic": "p", "p": "<0.001", "music_is": "lower", "n_music": 9, "n_control": 9}, "bounds"),
+    (
+        {"kind": "test", "statistic": "p", "p": "<0.001", "music_is": "lower", "n_music": 9, "n_control": 9},
+        "bounds",
+    ),
     ({"kind": "test", "statistic": "t", "value": 2.1, "n_music": 9, "n_control": 9}, "sign is unknown"),
     ({"kind": "means", "music": {"n": 28, "mean": 484.4}, "control": {"n": 30, "mean": 618.8}}, "no SD"),
-    ({"kind": "means", "music": {"mean": 3.1, "sd": 1}, "control": {"mean": 2, "sd": 1}}, "number of participants"),
+    (
+        {"kind": "means", "music": {"mean": 3.1, "sd": 1}, "control": {"mean": 2, "sd": 1}},
+        "number of participants",
+    ),
     ({"kind": "one group", "change": {"mean": -3.4, "se": 0.6}}, "no contrast"),
     ({"kind": "coefficient", "term": "music x day", "estimate": -0.2}, "coefficient"),
     ({"kind": "narrative", "printed": "no difference"}, "no number"),
-    ({"kind": "interval", "measure": "MD", "estimate": -1.5, "ci_low": -2.1, "ci_high": -0.9}, "without the arms' sizes"),
-    ({"kind": "events", "music": {"events": 1, "n": 9}, "control": {"events": 2, "n": 9}}, "unless asked for"),
+    (
+        {"kind": "interval", "measure": "MD", "estimate": -1.5, "ci_low": -2.1, "ci_high": -0.9},
+        "without the arms' sizes",
+    ),
+    (
+        {"kind": "events", "music": {"events": 1, "n": 9}, "control": {"events": 2, "n": 9}},
+        "unless asked for",
+    ),
     ({"kind": "effect", "measure": "OR", "estimate": 2.0, "se": 0.3}, "from which no SMD"),
-    ({"kind": "paired", "n": 10, "music": {"mean": 7.0, "sd": 2.4}, "control": {"mean": 6.5, "sd": 2.2}}, "no correlation"),
-]  # fmt: skip
+    (
+        {"kind": "paired", "n": 10, "music": {"mean": 7.0, "sd": 2.4}, "control": {"mean": 6.5, "sd": 2.2}},
+        "no correlation",
+    ),
+]
 
 
 @pytest.mark.parametrize(("data", "words"), REASONS, ids=lambda x: x if isinstance(x, str) else x["kind"])
