@@ -164,7 +164,8 @@ def influence(model: PoolModel, es: EffectSizes) -> pd.DataFrame:
 
     if not isinstance(model, (CommonEffect, RandomEffects)):
         raise UsageError(
-            f"influence is defined for CommonEffect and RandomEffects, not {type(model).__name__}; use leave_one_out"
+            f"influence is defined for CommonEffect and RandomEffects, not {type(model).__name__}; "
+            "use leave_one_out"
         )
     _several(es, 3, "the influence of single effects")
     k = es.k
@@ -215,7 +216,8 @@ def _order(es: EffectSizes, by: str | Sequence[Any] | npt.NDArray[Any]) -> npt.N
                     {str(c) for f in (es.moderators, es.columns) if f is not None for c in f.columns}
                 )
                 raise UsageError(
-                    f"there is no column {by!r} to cumulate by; use 'precision' or one of {', '.join(have) or 'none'}"
+                    f"there is no column {by!r} to cumulate by; use 'precision' or one of "
+                    f"{', '.join(have) or 'none'}"
                 )
             values = frames[0][by].to_numpy()
     else:
@@ -243,8 +245,8 @@ def cumulative(
         HKSJ keeps the classic standard error for the first study alone.
     es : EffectSizes
     by : str or sequence of length k, default "year"
-        A column of the effects' moderators or columns, ``"precision"`` (most precise first), or values to sort
-        by; ties keep their order.
+        A column of the effects' moderators or columns, ``"precision"`` (most precise first), or values to
+        sort by; ties keep their order.
     level : float, default 0.95
 
     Returns
@@ -284,13 +286,13 @@ def baujat(model: PoolModel, es: EffectSizes) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        study; ``x`` contribution to Q (of the model's own weights), ``y`` squared shift of the estimate when
-        the study is left out, over its variance then.
+        study; ``contribution`` to Q (of the model's own weights), ``influence``: the squared shift of the
+        estimate when the study is left out, over its variance then.
 
     Notes
     -----
-    :math:`x_i=(y_i-\hat\mu)^2/(v_i+\hat\tau^2)`, :math:`y_i=(\hat\mu-\hat\mu_{(i)})^2/s_{(i)}^2`, as in metafor's
-    ``baujat``.
+    :math:`x_i=(y_i-\hat\mu)^2/(v_i+\hat\tau^2)`, :math:`y_i=(\hat\mu-\hat\mu_{(i)})^2/s_{(i)}^2`, as in
+    metafor's ``baujat``.
 
     References
     ----------
@@ -300,7 +302,7 @@ def baujat(model: PoolModel, es: EffectSizes) -> pd.DataFrame:
     --------
     >>> from mtmeta.models.pool import CommonEffect
     >>> table = baujat(CommonEffect(), EffectSizes.of([0.1, 0.3, 0.9], [0.01, 0.04, 0.04]))
-    >>> table["study"][table["x"].idxmax()]
+    >>> table["study"][table["contribution"].idxmax()]
     '3'
     """
     import pandas as pd
@@ -314,4 +316,4 @@ def baujat(model: PoolModel, es: EffectSizes) -> pd.DataFrame:
     out = refit(model, es, ~np.eye(es.k, dtype=bool))
     x: FloatArray = np.square(es.yi - full.estimate[0]) / (es.vi + full.tau2[0])
     y: FloatArray = np.square(full.estimate[0] - out.estimate) / np.square(out.se)
-    return pd.DataFrame({"study": list(es.study), "x": x, "y": y})
+    return pd.DataFrame({"study": list(es.study), "contribution": x, "influence": y})

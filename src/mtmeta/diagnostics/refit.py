@@ -86,7 +86,7 @@ def _i2_of_q(fits: kernel.KernelFit) -> FloatArray:
 def _inference(
     model: PoolModel, fits: kernel.KernelFit, classic: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Standard error and degrees of freedom by the model's interval method, subset by subset."""
+    """Return standard error and degrees of freedom by the model's interval method, subset by subset."""
     ci = model.ci if isinstance(model, RandomEffects) else "Wald"
     infinite = np.full_like(classic, np.inf)
     if ci == "Wald":
