@@ -9,10 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mtmeta.figures.api import forest, funnel
+    from mtmeta.figures.api import draw, forest, funnel
     from mtmeta.figures.files import save
+    from mtmeta.figures.layout.base import differences
+    from mtmeta.figures.layout.flow import FlowBox, prisma_layout
     from mtmeta.figures.layout.forest import forest_layout
     from mtmeta.figures.layout.funnel import funnel_layout
+    from mtmeta.figures.layout.influence import baujat_layout, gosh_layout, influence_layout
+    from mtmeta.figures.layout.lights import RobTable
+    from mtmeta.figures.layout.multiverse import specification_layout
+    from mtmeta.figures.layout.overview import gap_map_layout, rob_summary_layout, traffic_light_layout
+    from mtmeta.figures.layout.pages import forest_pages
+    from mtmeta.figures.layout.posterior import prior_posterior_layout, shrinkage_layout
+    from mtmeta.figures.layout.regression import bubble_layout
+    from mtmeta.figures.layout.rows import (
+        compare_layout,
+        cumulative_layout,
+        leave_one_out_layout,
+        rows_layout,
+    )
     from mtmeta.figures.layout.table import Column, ForestLayout
     from mtmeta.figures.layout.words import alt_text, caption
     from mtmeta.figures.style import STYLES, Style
@@ -20,29 +35,69 @@ if TYPE_CHECKING:
 __all__ = [
     "STYLES",
     "Column",
+    "FlowBox",
     "ForestLayout",
+    "RobTable",
     "Style",
     "alt_text",
+    "baujat_layout",
+    "bubble_layout",
     "caption",
+    "compare_layout",
+    "cumulative_layout",
+    "differences",
+    "draw",
     "forest",
     "forest_layout",
+    "forest_pages",
     "funnel",
     "funnel_layout",
+    "gap_map_layout",
+    "gosh_layout",
+    "influence_layout",
+    "leave_one_out_layout",
+    "prior_posterior_layout",
+    "prisma_layout",
+    "rob_summary_layout",
+    "rows_layout",
     "save",
+    "shrinkage_layout",
+    "specification_layout",
+    "traffic_light_layout",
 ]
 
 _HOME = {
-    "STYLES": "style",
     "Column": "layout.table",
+    "FlowBox": "layout.flow",
     "ForestLayout": "layout.table",
+    "RobTable": "layout.lights",
+    "STYLES": "style",
     "Style": "style",
     "alt_text": "layout.words",
+    "baujat_layout": "layout.influence",
+    "bubble_layout": "layout.regression",
     "caption": "layout.words",
+    "compare_layout": "layout.rows",
+    "cumulative_layout": "layout.rows",
+    "differences": "layout.base",
+    "draw": "api",
     "forest": "api",
     "forest_layout": "layout.forest",
+    "forest_pages": "layout.pages",
     "funnel": "api",
     "funnel_layout": "layout.funnel",
+    "gap_map_layout": "layout.overview",
+    "gosh_layout": "layout.influence",
+    "influence_layout": "layout.influence",
+    "leave_one_out_layout": "layout.rows",
+    "prior_posterior_layout": "layout.posterior",
+    "prisma_layout": "layout.flow",
+    "rob_summary_layout": "layout.overview",
+    "rows_layout": "layout.rows",
     "save": "files",
+    "shrinkage_layout": "layout.posterior",
+    "specification_layout": "layout.multiverse",
+    "traffic_light_layout": "layout.overview",
 }
 
 

@@ -6,17 +6,52 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mtmeta.figures.layout.axes import Better
+from mtmeta.figures.layout.flow import FlowLayout
 from mtmeta.figures.layout.forest import forest_layout
 from mtmeta.figures.layout.frame import ColumnLike
 from mtmeta.figures.layout.funnel import funnel_layout
 from mtmeta.figures.layout.lights import RobTable
+from mtmeta.figures.layout.plot import GridLayout, PlotLayout
 from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike
+from mtmeta.figures.layout.table import ForestLayout
 from mtmeta.figures.style import Style, StyleName, Width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["forest", "funnel"]
+__all__ = ["AnyLayout", "draw", "forest", "funnel"]
+
+AnyLayout = ForestLayout | PlotLayout | GridLayout | FlowLayout
+
+
+def draw(layout: AnyLayout, ax: Axes | None = None, *, width: float | Width | None = None) -> Axes:
+    """Ink any layout, on a new page or on any ax.
+
+    Parameters
+    ----------
+    layout : ForestLayout, PlotLayout, GridLayout or FlowLayout
+        What a ``..._layout`` function returned.
+    ax : Axes, optional
+        Whose place the figure fills; a new page of the right size by default.
+    width : float or {"single", "one-and-half", "double"}, optional
+        Of a new page, in millimetres or in columns of the style's journal.
+
+    Returns
+    -------
+    Axes
+        ``ax.figure`` is what :func:`save` takes.
+    """
+    if isinstance(layout, ForestLayout):
+        from mtmeta.figures.draw.forest import draw_forest, forest_axes
+
+        return draw_forest(layout, forest_axes(layout, width=width) if ax is None else ax)
+    if isinstance(layout, FlowLayout):
+        from mtmeta.figures.draw.flow import draw_flow, flow_axes
+
+        return draw_flow(layout, flow_axes(layout, width=width) if ax is None else ax)
+    from mtmeta.figures.draw.plot import draw_plot, plot_axes
+
+    return draw_plot(layout, plot_axes(layout, width=width) if ax is None else ax)
 
 
 def forest(
@@ -72,8 +107,6 @@ def forest(
     >>> "0.49 [0.34, 0.70]" in " ".join(text.get_text() for text in ax.texts)
     True
     """
-    from mtmeta.figures.draw.forest import draw_forest, forest_axes
-
     layout = forest_layout(
         result,
         left=left,
@@ -90,7 +123,7 @@ def forest(
         title=title,
         style=style,
     )
-    return draw_forest(layout, forest_axes(layout, width=width) if ax is None else ax)
+    return draw(layout, ax, width=width)
 
 
 def funnel(
@@ -139,8 +172,6 @@ def funnel(
     >>> bool(bottom > max(v) ** 0.5 > top)
     True
     """
-    from mtmeta.figures.draw.plot import draw_plot, plot_axes
-
     layout = funnel_layout(
         result,
         contours=contours,
@@ -152,4 +183,4 @@ def funnel(
         title=title,
         style=style,
     )
-    return draw_plot(layout, plot_axes(layout, width=width) if ax is None else ax)
+    return draw(layout, ax, width=width)

@@ -115,19 +115,24 @@ def arrange(
         limits = [x for x in (layout.style.label, 18.0, 15.0, 12.0, 10.0, 8.0) if x <= layout.style.label]
         for label, roomy in [*([(limits[0], True)] if has_notes else []), *((x, False) for x in limits)]:
             placed = _place(layout, meter, size, label, width, roomy=roomy)
-            low = min((b - a for a, b in placed.panels), default=MIN_PANEL * size)
-            if low >= MIN_PANEL * size * 0.999 and (height is None or placed.height <= height):
+            low = min((b - a for a, b in placed.panels), default=least_panel(layout) * size)
+            if low >= least_panel(layout) * size * 0.999 and (height is None or placed.height <= height):
                 return placed if height is None else replace(placed, height=height)
         size *= 0.96
         if size < 0.5:  # a page of nothing: let it be drawn, the caller has been told
             return placed if height is None else replace(placed, height=height)
 
 
+def least_panel(layout: ForestLayout) -> float:
+    """Return the least width of a panel in multiples of the text size; many panels may be narrower."""
+    return MIN_PANEL if len(layout.panels) < 3 else 0.5 * MIN_PANEL
+
+
 def smallest_page(layout: ForestLayout, meter: Meter) -> tuple[float, float]:
     """Width and height in points that the layout needs at the smallest text size its style allows."""
     size = layout.style.smallest
     wide = _place(layout, meter, size, 15.0, None)
-    spare = sum(b - a - MIN_PANEL * size for a, b in wide.panels)
+    spare = sum(b - a - least_panel(layout) * size for a, b in wide.panels)
     return (wide.width - max(0.0, spare), wide.height)
 
 
@@ -252,7 +257,8 @@ def _place(
     fixed = 2 * pad + sum(widths) + gap * (max(0, len(left) - 1) + max(0, len(right) - 1)) + lights
     count = len(layout.panels)
     fixed += PANEL_GAP * size * (max(0, count - 1) + (count > 0 and bool(left)) + (count > 0 and bool(right)))
-    natural = max(style.panel * size * (1.0 if count < 2 else 0.75), _panel_need(layout, meter, size))
+    share = 1.0 if count < 2 else 0.75 if count == 2 else 0.42
+    natural = max(style.panel * size * share, _panel_need(layout, meter, size))
     page = fixed + count * natural if width is None else width
     panel = (page - fixed) / count if count else 0.0
 
@@ -282,7 +288,7 @@ def _place(
 
 def _panel_need(layout: ForestLayout, meter: Meter, size: float) -> float:
     """Width at which each panel's tick labels stand apart and its header fits."""
-    need = MIN_PANEL * size
+    need = least_panel(layout) * size
     for panel in layout.panels:
         bold = layout.style.bold_head
         need = max([need, *(meter.width(line, size, bold=bold) for line in panel.header.split("\n"))])
@@ -404,7 +410,7 @@ def axis_depth(
     """Height in points that axes need under the rows: ticks, labels, name, directions."""
     depth = 0.45 + 1.3
     names = [
-        meter.wrap(meter.clean(p.axis_label), size, name_room(box, page, size))
+        meter.wrap(meter.clean(p.axis_label), size, name_room(box, page, size)) if p.axis_label else ()
         for p, box in _boxes(layout, panels)
     ]
     depth += LINE * max((len(n) for n in names), default=0) + 0.1

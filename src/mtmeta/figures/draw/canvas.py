@@ -31,7 +31,8 @@ Point = tuple[float, float]
 _FONTS = Path(__file__).parents[1] / "fonts"
 OWN = {False: _FONTS / "DejaVuSans.ttf", True: _FONTS / "DejaVuSans-Bold.ttf"}
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_BREAK = re.compile(r"(?<![=<>]) (?![=<>])")  # a line may end at a space, but not within "p < 0.05"
+# a line may end at a space, but not within "p < 0.05" or "D1 randomisation"
+_BREAK = re.compile(r"(?<![=<>])(?<!D\d) (?![=<>])")
 _CONTROL = dict.fromkeys((*range(32), 127), " ") | {ord("\N{SOFT HYPHEN}"): ""}
 
 
@@ -58,7 +59,7 @@ def box_of(ax: Axes) -> tuple[float, float]:
     figure = ax.get_figure(root=True)
     assert figure is not None
     box = ax.get_window_extent()
-    return (box.width * 72.0 / figure.dpi, box.height * 72.0 / figure.dpi)
+    return (float(box.width) * 72.0 / figure.dpi, float(box.height) * 72.0 / figure.dpi)
 
 
 @lru_cache(maxsize=64)

@@ -245,7 +245,7 @@ def _interval(
     a, b = max(low, box[0]), min(high, box[1])
     line = tone or style.whisker
     if a < b:
-        covered = b - a < 1.15 * side and not mark.hollow
+        covered = b - a < 1.15 * side and not mark.hollow and mark.shape == "square"
         canvas.line(
             [(a, y), (b, y)],
             colour=style.paper if covered else line,

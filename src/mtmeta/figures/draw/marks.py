@@ -11,7 +11,17 @@ from mtmeta.figures.draw.place import Box, Framed, Point
 from mtmeta.figures.layout.plot import Line, Note, PlotLayout, Points
 from mtmeta.figures.style import Style
 
-__all__ = ["clip", "colour", "draw_labels", "draw_points", "marker", "mix"]
+__all__ = [
+    "clip",
+    "colour",
+    "contrast",
+    "draw_labels",
+    "draw_points",
+    "luminance",
+    "marker",
+    "mix",
+    "readable_on",
+]
 
 
 def colour(style: Style, tone: str) -> str:
@@ -25,6 +35,24 @@ def mix(front: str, back: str, share: float) -> str:
     """Return a colour between two, so that no transparency is needed in print."""
     a, b = (tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in (front, back))
     return "#" + "".join(f"{round(share * p + (1 - share) * q):02X}" for p, q in zip(a, b, strict=True))
+
+
+def readable_on(face: str, style: Style) -> str:
+    """Return ink or paper, whichever stands out more against a colour."""
+    return style.ink if contrast(style.ink, face) > contrast(style.paper, face) else style.paper
+
+
+def contrast(a: str, b: str) -> float:
+    """Return the contrast ratio of two colours (WCAG 2.1)."""
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(tone: str) -> float:
+    """Return the relative luminance of a colour (WCAG 2.1)."""
+    parts = [int(tone[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def clip(a: Point, b: Point, box: Box) -> tuple[Point, Point] | None:
@@ -90,13 +118,17 @@ def draw_points(layer: Points, frame: Framed, canvas: Canvas, style: Style, z: f
     """Ink the markers of a layer that lie inside the axes."""
     tone = colour(style, layer.tone)
     face = style.paper if layer.hollow else mix(tone, style.paper, layer.alpha)
-    edge = tone if layer.hollow else style.paper
-    width = style.line if layer.hollow else 0.4
+    edge = tone if layer.hollow else style.muted if layer.rim else style.paper
+    width = style.line if layer.hollow else style.hairline if layer.rim else 0.4
     for i, (x, y) in enumerate(zip(layer.x, layer.y, strict=True)):
         px, py = frame.at(x, y)
         if frame.left - 1 <= px <= frame.right + 1 and frame.top - 1 <= py <= frame.bottom + 1:
             outline = marker(layer.shape, px, py, _radius(layer, i, frame.size))
             canvas.shape(outline, face=face, edge=edge, width=width, z=z)
+            if layer.inner and layer.inner[i]:
+                text = canvas.meter.clean(layer.inner[i])
+                ink = readable_on(face, style)
+                canvas.text(px, py + 0.36 * frame.size, text, size=frame.size, align="centre", colour=ink)
 
 
 def draw_labels(layout: PlotLayout, frame: Framed, canvas: Canvas) -> None:

@@ -70,7 +70,7 @@ class Framed:
     @property
     def x_depth(self) -> int:
         """Lines that the x tick labels take."""
-        return max((len(lines) for lines in self.x_lines), default=1)
+        return max((len(lines) for lines in self.x_lines), default=0)
 
 
 def frame_plot(
@@ -106,7 +106,7 @@ def frame_plot(
         meter.wrap(clean(t), size, max(slot, 2 * size)) if layout.x.names else (clean(t),)
         for t in layout.x.labels
     )
-    depth = max((len(lines) for lines in x_lines), default=1)
+    depth = max((len(lines) for lines in x_lines), default=0)
     below = 0.45 + LINE * depth + (LINE + 0.3 if layout.x.label else 0.2)
     below += 1.6 * len(legend) + (0.5 if legend else 0.0) + 1.4 * len(foot) + (0.5 if foot else 0.0)
     above = PAD + (0.8 + 1.1 * LINE * len(title) if title else 0.3)
@@ -185,7 +185,7 @@ def _grid_foot(layout: GridLayout, meter: Meter, width: float, size: float) -> t
 def _below(layout: PlotLayout, meter: Meter, width: float, size: float) -> float:
     """Height of legend, foot and further title lines, which come on top of the plot's natural height."""
     probe = frame_plot(layout, meter, (0.0, 0.0, width, 40.0 * size), size)
-    lines = 1.4 * len(probe.foot) + 1.6 * len(probe.legend) + LINE * (probe.x_depth - 1)
+    lines = 1.4 * len(probe.foot) + 1.6 * len(probe.legend) + LINE * max(0, probe.x_depth - 1)
     return (lines + 1.1 * LINE * max(0, len(probe.title) - 1)) * size
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from mtmeta.figures.draw.canvas import Canvas, Meter, box_of, new_axes
-from mtmeta.figures.draw.marks import clip, colour, draw_labels, draw_points, marker, mix
+from mtmeta.figures.draw.marks import clip, colour, draw_labels, draw_points, marker, mix, readable_on
 from mtmeta.figures.draw.place import BETWEEN, LINE, PAD, SAMPLE, Framed, Named, Point, page_size, place_plots
 from mtmeta.figures.layout.plot import Area, Cells, GridLayout, Layer, Line, PlotLayout, Points, Ranges
 from mtmeta.figures.style import Style, Width, width_of
@@ -135,21 +135,7 @@ def _draw_cells(layer: Cells, frame: Framed, canvas: Canvas, style: Style, z: fl
             x, y = (a[0] + b[0]) / 2, (a[1] + b[1]) / 2 + 0.36 * frame.size
             text = canvas.meter.clean(layer.text[i])
             if canvas.meter.width(text, frame.size) < abs(b[0] - a[0]) - 0.3 * frame.size:
-                ink = style.ink if contrast(style.ink, face) > contrast(style.paper, face) else style.paper
-                canvas.text(x, y, text, size=frame.size, align="centre", colour=ink)
-
-
-def contrast(a: str, b: str) -> float:
-    """Return the contrast ratio of two colours (WCAG 2.1)."""
-    low, high = sorted((luminance(a), luminance(b)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def luminance(tone: str) -> float:
-    """Return the relative luminance of a colour (WCAG 2.1)."""
-    parts = [int(tone[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+                canvas.text(x, y, text, size=frame.size, align="centre", colour=readable_on(face, style))
 
 
 def _kept(frame: Framed, x: float, y: float) -> Point:
@@ -261,9 +247,9 @@ def _sample(layer: Named, x: float, y: float, size: float, style: Style, canvas:
         canvas.line(ends, colour=tone, width=layer.width * style.line, dash=dash)
     elif isinstance(layer, Points):
         face = style.paper if layer.hollow else mix(tone, style.paper, layer.alpha)
-        canvas.shape(
-            marker(layer.shape, x + 0.85 * size, y, 0.36 * size), face=face, edge=tone, width=style.line
-        )
+        edge = style.muted if layer.rim else tone
+        outline = marker(layer.shape, x + 0.85 * size, y, 0.36 * size)
+        canvas.shape(outline, face=face, edge=edge, width=style.hairline if layer.rim else style.line)
     else:
         share = layer.shade if isinstance(layer, Area) else max(layer.level, default=1.0)
         h = 0.45 * size

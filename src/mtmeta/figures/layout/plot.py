@@ -57,7 +57,11 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Markers; `area` is 1 for the usual size, `tone` a role of the style ("ink", "square", "palette 2")."""
+    """Markers.
+
+    `area` is 1 for the usual size, `tone` a role of the style ("ink", "square", "palette 2") or a colour.
+    `labels` stand beside the markers where there is room, `inner` in them; `rim` draws an outline in ink.
+    """
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -68,6 +72,8 @@ class Points:
     labels: tuple[str, ...] = ()
     name: str = ""
     alpha: float = 1.0
+    inner: tuple[str, ...] = ()
+    rim: bool = False
     kind: str = "points"
 
 

@@ -36,7 +36,7 @@ def linear_ticks(low: float, high: float, *, target: int = 5) -> tuple[float, ..
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         ticks = tuple(round(i * step, 12) + 0.0 for i in range(first, last + 1))
         # 2.5 needs a decimal more than its neighbours, so it must be clearly the better number of ticks
-        cost = abs(len(ticks) - target) + (0.75 if step / base == 2.5 else 0.0) + (len(ticks) < 3) * 5
+        cost = abs(len(ticks) - target) + (1.25 if step / base == 2.5 else 0.0) + (len(ticks) < 3) * 5
         if cost < best_cost:
             best, best_cost = ticks, cost
     return best
@@ -61,7 +61,8 @@ def log_ticks(low: float, high: float, *, target: int = 5) -> tuple[float, ...]:
         # below one the ladder is mirrored in its reciprocals where those are round: 0.5 0.2 0.1
         values = sorted({_round(m * 10.0**d) for d in steps for m in ladder})
         ticks = tuple(math.log(v) for v in values if low - 1e-9 <= math.log(v) <= high + 1e-9)
-        cost = abs(len(ticks) - target) + (len(ticks) < 2) * 5 + _unevenness(ticks)
+        missing = target - len(ticks)
+        cost = (1.4 * missing if missing > 0 else -missing) + (len(ticks) < 2) * 5 + _unevenness(ticks)
         cost += 0.3 if ladder == (1.0, 3.0) else 0.0  # 2 and 5 are read more easily than 3
         if cost < best_cost - 1e-12:
             best, best_cost = ticks, cost

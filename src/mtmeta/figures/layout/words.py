@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from mtmeta.figures.layout.base import count, interval_parts, number, p_value, percent
+from mtmeta.figures.layout.flow import FlowLayout
 from mtmeta.figures.layout.plot import GridLayout, PlotLayout, Points
 from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike, axis_name, is_random, shown
 from mtmeta.figures.layout.table import ForestLayout
@@ -101,12 +102,12 @@ def overall_words(fit: PooledLike, style: Style, *, level: float) -> str:
     return f"Overall effect: {test} ({level_words(level, style)}: {fit.ci_method})"
 
 
-def alt_text(layout: ForestLayout | PlotLayout | GridLayout) -> str:
+def alt_text(layout: ForestLayout | PlotLayout | GridLayout | FlowLayout) -> str:
     """Say in words what a figure shows, from the numbers it draws, for readers who do not see it.
 
     Parameters
     ----------
-    layout : ForestLayout, PlotLayout or GridLayout
+    layout : ForestLayout, PlotLayout, GridLayout or FlowLayout
 
     Returns
     -------
@@ -115,14 +116,19 @@ def alt_text(layout: ForestLayout | PlotLayout | GridLayout) -> str:
     """
     if isinstance(layout, ForestLayout):
         return _forest_alt(layout)
+    if isinstance(layout, FlowLayout):
+        told = "; ".join(" ".join((b.head.rstrip(":"), ", ".join(b.lines))).strip() for b in layout.boxes)
+        return f"Flow diagram. {told}."
     if isinstance(layout, GridLayout):
         inner = "; ".join(f"{p.title or p.y.label}" for p in layout.plots)
         return f"{_lead(layout.figure, layout.title)} {len(layout.plots)} panels: {inner}."
     return _plot_alt(layout)
 
 
-def caption(layout: ForestLayout | PlotLayout | GridLayout) -> str:
+def caption(layout: ForestLayout | PlotLayout | GridLayout | FlowLayout) -> str:
     """Write a caption: what is shown, by which model, from how many effects and people, what signs mean."""
+    if isinstance(layout, FlowLayout):
+        return " ".join((layout.title or "Flow of studies through the review (PRISMA 2020).", *layout.foot))
     if not isinstance(layout, ForestLayout):
         return " ".join((_lead(layout.figure, layout.title), *(f"{line}." for line in layout.foot)))
     size = (
