@@ -163,8 +163,7 @@ def _check_test(fit: MetaRegressionResult, ref: dict[str, Any], named: bool, tol
     same(new["estimate"], ref["pred"], tolerance, "prediction")
     same(new["se"], ref["pred_se"], tolerance, "se of the prediction")
     same(new["ci_low"], ref["pred_lb"], tolerance, "ci of the prediction")
-    if fit.ci_method != "HKSJ-floor":  # its prediction interval is HK's here, with the floor in metafor
-        same(new["pi_low"], ref["pi_lb"], tolerance, "prediction interval")
+    same(new["pi_low"], ref["pi_lb"], tolerance, "prediction interval")
 
 
 @pytest.mark.parametrize("name", [d["id"] for d in generated()["data"]])

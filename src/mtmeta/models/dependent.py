@@ -428,7 +428,7 @@ class MultilevelResult:
     def __repr__(self) -> str:
         variances = f"σ²_between={self.sigma2_between:.4g}, σ²_within={self.sigma2_within:.4g}"
         if self.p > 1:
-            middle = f"{self.model.formula!r}, {self.omnibus}"
+            middle = f"{self.model.formula!r} with {self.p} coefficients"
         else:
             low, high = self.ci()
             middle = f"estimate={self.estimate:.4g} [{low:.3g}, {high:.3g}]"

@@ -479,7 +479,7 @@ def _require_rank(matrix: FloatArray, names: tuple[str, ...]) -> None:
         before = matrix[:, :j] / norms[:j]
         target = matrix[:, j] / norms[j]
         weights = np.linalg.lstsq(before, target, rcond=None)[0]
-        if np.abs(target - before @ weights).max() <= 1e-9:
+        if np.abs(target - before @ weights).max() <= 1e-7:
             others = [names[i] for i in np.flatnonzero(np.abs(weights) > 1e-6)]
             raise ModelError(
                 f"the column {name!r} of the design follows from "

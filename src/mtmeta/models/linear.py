@@ -236,7 +236,7 @@ class Coefficients:
             # effects that lie exactly on the regression: HKSJ's scale factor, and with it every se, is 0
             value, p = (np.inf, 0.0) if (rows @ self.beta).any() else (0.0, 1.0)
             return JointTest(value, q, float(self.df[0]), p, "F")
-        if not (scale > 0).all() or np.linalg.cond(covariance / np.outer(scale, scale)) > 1e14:
+        if not (scale > 0).all() or np.linalg.cond(covariance / np.outer(scale, scale)) > 1e15:
             raise ModelError(
                 "the tested contrasts have a singular covariance: too few clusters or rows for them"
             )

@@ -401,7 +401,8 @@ class MetaRegressionResult:
         level : float
         pi : {"V", "normal", "HK"}
             "V": t with k − p degrees of freedom and the classic standard error; "normal": the normal
-            distribution (metafor's z test); "HK": t(k − p) and the HKSJ standard error (metafor's knha).
+            distribution (metafor's z test); "HK": t(k − p) and the HKSJ standard error (metafor's knha),
+            with the floor where the tests use it.
 
         Returns
         -------
@@ -421,7 +422,8 @@ class MetaRegressionResult:
 
         estimate, se, df = self.coefficients.contrast(rows)
         half = quantile(level, df) * se
-        _, spread, _ = self._coefficients("HKSJ" if pi == "HK" else "Wald").contrast(rows)
+        scaled = "HKSJ-floor" if self.ci_method == "HKSJ-floor" else "HKSJ"
+        _, spread, _ = self._coefficients(scaled if pi == "HK" else "Wald").contrast(rows)
         free = np.full(len(rows), np.inf if pi == "normal" else float(self.k - self.p))
         reach = quantile(level, free) * np.sqrt(spread**2 + self.tau2)
         columns = {
