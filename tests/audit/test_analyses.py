@@ -173,3 +173,15 @@ def test_shipped_analyses_satisfy_the_json_schema() -> None:
         assert path.read_text(encoding="utf-8").startswith(
             "# yaml-language-server: $schema=analysis.schema.json"
         )
+
+
+def test_sizes_that_no_source_assigns_are_no_arms(runs: dict[str, AnalysisRun]) -> None:
+    """Schou 2008 is known by 13 and 14 people, not by which of them had music."""
+    es = runs["cardiac-anxiety"].selected
+    i = es.study.index("schou-2008")
+    assert es.n1 is not None
+    assert es.n2 is not None
+    assert es.n is not None
+    assert es.n1[i] != es.n1[i]
+    assert es.n2[i] != es.n2[i]
+    assert es.n[i] == 27

@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from mtmeta.audit.files import read_analyses
+from mtmeta.audit.findings import Finding, Severity
+from mtmeta.audit.hunt import hunt
 from mtmeta.errors import Problem, RecordError, UsageError
 from mtmeta.records.folder import Studies, read_studies
-from mtmeta.records.integrity import integrity_problems
-from mtmeta.records.schema import Study
+from mtmeta.records.integrity import answer_of, integrity_problems
+from mtmeta.records.schema import Checked, Study
 
 __all__ = ["Counted", "Finding", "check_paths", "default_paths"]
 
-Severity = Literal["error", "suspect", "note"]
 _ORDER = {"error": 0, "suspect": 1, "note": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something to look at, with its place.
-
-    Attributes
-    ----------
-    code : str
-        Kind of finding.
-    severity : {"error", "suspect", "note"}
-        error: cannot be right; suspect: evidence is shown; note: for information.
-    path : str
-    line : int
-        From 1; 0 when the whole file is meant.
-    ids : tuple of str
-        Trials, or ``trial/outcome``.
-    message : str
-    """
-
-    code: str
-    severity: Severity
-    path: str
-    line: int
-    ids: tuple[str, ...]
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.path}:{self.line}" if self.line else self.path
-        return f"{place}: {self.severity}: {self.code}: {self.message}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the finding as plain data."""
-        return {**asdict(self), "ids": list(self.ids)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +68,7 @@ def check_paths(
                 studies = read_studies(path, progress=progress)
                 records += len(studies)
                 findings += _integrity(studies)
+                findings += hunt(studies)
         except RecordError as error:
             findings += [_unreadable(problem) for problem in error.problems]
     findings.sort(key=lambda f: (_ORDER[f.severity], f.path, f.line, f.code))
@@ -113,15 +80,6 @@ def _unreadable(problem: Problem) -> Finding:
     return Finding("unreadable", "error", problem.path, problem.line, (), message)
 
 
-def _answered(study: Study, code: str, outcome: str | None) -> bool:
-    about = "study" if outcome is None else f"outcomes.{outcome}"
-    return any(c.code == code and c.about == about for c in study.checked)
-
-
-def _corrected(study: Study, outcome: str | None) -> bool:
-    return outcome is not None and study.outcome(outcome).corrected is not None
-
-
 def _flagged(study: Study, outcome: str | None) -> bool:
     return any(f.about == "study" or f.about == f"outcomes.{outcome}" for f in study.flags)
 
@@ -130,11 +88,12 @@ def _integrity(studies: Studies) -> list[Finding]:
     found = []
     for study in studies:
         for problem in integrity_problems(study):
-            if _answered(study, problem.code, problem.outcome):
+            answer = answer_of(study, problem)
+            if isinstance(answer, Checked):
                 continue
             # a person has decided what the value should be, or has flagged the row: known, no longer
             # open; a flagged row stays out of every pool until it is answered
-            corrected, flagged = _corrected(study, problem.outcome), _flagged(study, problem.outcome)
+            corrected, flagged = answer is not None, _flagged(study, problem.outcome)
             known = problem.severity == "warning" or corrected or flagged
             severity: Severity = "note" if known else "error"
             kept = flagged and not corrected and problem.severity == "error"

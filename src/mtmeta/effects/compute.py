@@ -225,8 +225,8 @@ def effects_of(
         study=tuple(row.study.id for row, _ in kept),
         cluster=tuple(row.study.id for row, _ in kept),
         n=_sizes(p.n for _, p in kept),
-        n1=_sizes(p.n1 for _, p in kept),
-        n2=_sizes(p.n2 for _, p in kept),
+        n1=_sizes(p.n1 if _arms_told(row) else math.nan for row, p in kept),
+        n2=_sizes(p.n2 if _arms_told(row) else math.nan for row, p in kept),
         columns=_columns(kept),
     )
     _warn_of_mixed_scores(kept, es.measure.code)
@@ -234,6 +234,12 @@ def effects_of(
         return _averaged(es, selection.mean_rho), left
     _warn_of_shared_arms(kept)
     return es, left
+
+
+def _arms_told(row: Row) -> bool:
+    """Whether the source tells which size is which arm's; g and its SE do not depend on it."""
+    data = row.outcome.data
+    return getattr(data, "n_unordered", None) is None or getattr(data, "n_music", None) is not None
 
 
 def _averaged(es: EffectSizes, rho: float) -> EffectSizes:

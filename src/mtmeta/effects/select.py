@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mtmeta.errors import AnalysisError, UsageError
-from mtmeta.records.integrity import integrity_problems
+from mtmeta.records.integrity import blocking
 from mtmeta.records.schema import Outcome, Study
 from mtmeta.records.vocabulary import comparator_class
 
@@ -199,20 +199,13 @@ def _check_named_studies(studies: Sequence[Study], query: Query) -> None:
             raise AnalysisError(f"exclude names {name}, which is no outcome of {study_id}")
 
 
-def _blocked(row: Row) -> str | None:
+def _blocked(row: Row, *, corrected: bool) -> str | None:
     """Return the integrity error that keeps a row from being pooled, or None."""
-    answered = {(c.code, c.about.removeprefix("outcomes.")) for c in row.study.checked}
-    for finding in integrity_problems(row.study):
-        if (
-            finding.severity == "error"
-            and finding.outcome == row.outcome.id
-            and (finding.code, row.outcome.id) not in answered
-        ):
-            hint = (
-                "; the record holds a correction, taken with corrected: true" if row.outcome.corrected else ""
-            )
-            return f"integrity error {finding.code}: {finding.field} {finding.message}{hint}"
-    return None
+    found = blocking(row.study, row.outcome.id, corrected=corrected)
+    if not found:
+        return None
+    hint = "; the record holds a correction, taken with corrected: true" if row.outcome.corrected else ""
+    return f"integrity error {found[0].code}: {found[0].field} {found[0].message}{hint}"
 
 
 def _as_corrected(row: Row) -> Row:
@@ -307,10 +300,9 @@ def _rows_of(study: Study, query: Query) -> tuple[list[Row], list[LeftOut]]:
             reason = query.exclude[row.where]
         if reason is None and pinned is not None and outcome.id != pinned:
             reason = f"the analysis pins {pinned}"
-        if reason is None and query.corrected:
-            row = _as_corrected(row)
-        if reason is None and row.outcome is outcome:
-            reason = _blocked(row)
+        if reason is None:
+            reason = _blocked(row, corrected=query.corrected)
+            row = _as_corrected(row) if query.corrected else row
         if reason is None:
             found.append(row)
         else:
