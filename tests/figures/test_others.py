@@ -10,18 +10,17 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import BCG_STUDY, bcg
+from drawn import BCG_STUDY, bcg, many, random
 from ink import outside, overlaps
 from scipy import stats
 
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import UsageError
-from mtmeta.figures import STYLES, alt_text, caption
+from mtmeta.figures import STYLES, alt_text, caption, draw, forest_layout, funnel_layout
 from mtmeta.figures.draw.flow import draw_flow, flow_axes
-from mtmeta.figures.draw.forest import draw_forest, forest_axes
 from mtmeta.figures.draw.marks import contrast, luminance
-from mtmeta.figures.draw.plot import draw_plot, plot_axes
-from mtmeta.figures.layout.flow import FlowBox, FlowLayout, prisma_layout
+from mtmeta.figures.layout.curves import dose_response_layout, p_curve_layout, tau2_profile_layout
+from mtmeta.figures.layout.flow import FlowBox, prisma_layout
 from mtmeta.figures.layout.influence import baujat_layout, gosh_layout, influence_layout
 from mtmeta.figures.layout.lights import TOOLS, RobTable
 from mtmeta.figures.layout.multiverse import specification_layout
@@ -29,8 +28,15 @@ from mtmeta.figures.layout.overview import CERTAINTY, gap_map_layout, rob_summar
 from mtmeta.figures.layout.pages import forest_pages
 from mtmeta.figures.layout.plot import Area, Cells, Line, Points, Ranges
 from mtmeta.figures.layout.posterior import prior_posterior_layout, shrinkage_layout
+from mtmeta.figures.layout.precision import (
+    caterpillar_layout,
+    drapery_layout,
+    labbe_layout,
+    orchard_layout,
+    radial_layout,
+    rainforest_layout,
+)
 from mtmeta.figures.layout.regression import bubble_layout
-from mtmeta.figures.layout.table import ForestLayout
 
 STUDIES = [str(s) for s in BCG_STUDY]
 
@@ -169,7 +175,61 @@ OTHER = {
     "total": {"Studies": 39},
 }
 
+
+def two_groups():
+    es = many(40)
+    first = np.arange(40) < 18
+    fits = [("Music therapy", random(es.subset(first))), ("Music medicine", random(es.subset(~first)))]
+    return es, fits, ["Music therapy" if f else "Music medicine" for f in first]
+
+
+def events():
+    # Viechtbauer 2010, J Stat Softw 36(3), p. 12: BCG trials, cases and people
+    a = [4, 6, 3, 62, 33, 180, 8, 505, 29, 17, 186, 5, 27]
+    c = [11, 29, 11, 248, 47, 372, 10, 499, 45, 65, 141, 3, 29]
+    n1 = [123, 306, 231, 13598, 5069, 1541, 2545, 88391, 7499, 1716, 50634, 2498, 16913]
+    n2 = [139, 303, 220, 12867, 5808, 1451, 629, 88391, 7277, 1665, 27338, 2341, 17854]
+    es = bcg()
+    return EffectSizes.of(es.yi, es.vi, "RR", study=es.study, n1=n1, n2=n2, columns={"a": a, "c": c})
+
+
+def dose():
+    d = np.linspace(0, 30, 31)
+    line = pd.DataFrame({"dose": d, "estimate": -0.03 * d})
+    line = line.assign(ci_low=line.estimate - 0.1, ci_high=line.estimate + 0.1)
+    seen = pd.DataFrame(
+        {
+            "study": list("aabbc"),
+            "dose": [5, 10, 8, 16, 25],
+            "estimate": [-0.2, -0.3, -0.1, -0.5, -0.8],
+            "se": 0.12,
+        }
+    )
+    return line, seen
+
+
+def profile():
+    t = np.linspace(0, 1, 50)
+    return pd.DataFrame({"tau2": t, "loglik": -12 - 6 * (t - 0.31) ** 2})
+
+
+PVALUES = (0.001, 0.002, 0.003, 0.012, 0.02, 0.004, 0.049, 0.3)
+
 FIGURES = {
+    "radial": lambda style: radial_layout(random(bcg()), labels=True, style=style),
+    "drapery": lambda style: drapery_layout(random(bcg()), style=style),
+    "caterpillar": lambda style: caterpillar_layout(random(many(120)), style=style),
+    "rainforest": lambda style: rainforest_layout(random(bcg()), style=style),
+    "orchard": lambda style: orchard_layout(*two_groups(), style=style),
+    "labbe": lambda style: labbe_layout(events(), estimate=-0.71, arms=("vaccine", "control"), style=style),
+    "p-curve": lambda style: p_curve_layout(PVALUES, expected=(0.45, 0.2, 0.14, 0.11, 0.1), style=style),
+    "tau profile": lambda style: tau2_profile_layout(
+        profile(), estimate=0.31, interval=(0.12, 0.9), style=style
+    ),
+    "dose": lambda style: dose_response_layout(
+        dose()[0], measure="SMD", observed=dose()[1], reference=0, style=style
+    ),
+    "sunset": lambda style: funnel_layout(random(many(30)), power=-0.3, style=style),
     "baujat": lambda style: baujat_layout(baujat_table(), style=style),
     "influence": lambda style: influence_layout(influence_table(), tau2=0.31, style=style),
     "gosh": lambda style: gosh_layout(gosh_table(), measure="RR", style=style),
@@ -196,19 +256,11 @@ FIGURES = {
 }
 
 
-def ink(layout, **options):
-    if isinstance(layout, ForestLayout):
-        return draw_forest(layout, forest_axes(layout, **options))
-    if isinstance(layout, FlowLayout):
-        return draw_flow(layout, flow_axes(layout, **options))
-    return draw_plot(layout, plot_axes(layout, **options))
-
-
 @pytest.mark.parametrize("style", sorted(STYLES))
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_text_stays_apart_and_on_the_page(name, style):
     layout = FIGURES[name](style)
-    figure = ink(layout).figure
+    figure = draw(layout).figure
     assert overlaps(figure) == []
     assert outside(figure) == []
     json.loads(layout.to_json())
@@ -217,7 +269,7 @@ def test_text_stays_apart_and_on_the_page(name, style):
 @pytest.mark.parametrize("width", ["single", "double"])
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - {"influence", "prisma wide", "shrinkage"}))
 def test_journal_widths(name, width):
-    figure = ink(FIGURES[name]("bmj"), width=width).figure
+    figure = draw(FIGURES[name]("bmj"), width=width).figure
     assert figure.get_figwidth() * 25.4 == pytest.approx({"single": 84, "double": 178}[width])
     assert overlaps(figure) == []
     assert outside(figure) == []
@@ -381,7 +433,7 @@ def test_bars_of_the_summary_are_shares(tool):
     first = table.judgements
     want = 100 * sum(row[0] == words[0] for row in first) / len(first)
     assert widths[0][0] == pytest.approx(want)
-    ink(traffic_light_layout(table))
+    draw(traffic_light_layout(table))
 
 
 def test_flow_boxes_are_the_counts():
@@ -415,10 +467,6 @@ def test_flow_boxes_can_be_left_out_and_added():
 
 
 def test_a_long_forest_becomes_pages():
-    from drawn import many, random
-
-    from mtmeta.figures import forest_layout
-
     layout = forest_layout(random(many(230)), better="lower", title="Many")
     pages = forest_pages(layout, rows=70)
     assert len(pages) == 4
@@ -434,10 +482,6 @@ def test_a_long_forest_becomes_pages():
 
 
 def test_headings_are_repeated_on_the_next_page():
-    from drawn import many, random
-
-    from mtmeta.figures import forest_layout
-
     es = many(40)
     es = EffectSizes.of(es.yi, es.vi, "SMD", study=es.study, cluster=["a"] * 20 + ["b"] * 20)
     pages = forest_pages(forest_layout(random(es), group="cluster"), rows=15)
@@ -445,3 +489,94 @@ def test_headings_are_repeated_on_the_next_page():
     assert all(r.kind in ("heading", "pooled") for r in firsts)
     assert any(r.text == "a (continued)" for r in firsts)
     assert all(p.rows[-1].kind != "heading" for p in pages)
+
+
+def test_radial_points_are_standardised_effects():
+    fit = random(bcg())
+    points = radial_layout(fit).points()
+    s = np.sqrt(fit.effects.vi + fit.tau2)
+    assert points.x == pytest.approx(1 / s, rel=1e-12)
+    assert points.y == pytest.approx(fit.effects.yi / s, rel=1e-12)
+
+
+def test_drapery_crosses_the_level_at_the_interval():
+    fit = random(bcg())
+    layout = drapery_layout(fit, points=4001)
+    pooled = next(x for x in layout.layers if getattr(x, "name", "") == "pooled")
+    x, p = np.array(pooled.x), np.array(pooled.y)
+    inside = x[p >= 0.05]
+    assert (inside.min(), inside.max()) == pytest.approx(fit.ci(0.95), abs=2 * (x[1] - x[0]))
+    assert p.max() == pytest.approx(1.0, abs=0.02)
+
+
+def test_caterpillar_is_sorted():
+    layout = caterpillar_layout(random(many(50)))
+    points = layout.points()
+    assert points.x == tuple(sorted(many(50).yi))
+
+
+def test_rainforest_has_a_drop_a_study_and_the_diamond():
+    fit = random(bcg())
+    areas = [x for x in rainforest_layout(fit).layers if isinstance(x, Area)]
+    assert len(areas) == 14
+    assert (min(areas[0].x), max(areas[0].x)) == pytest.approx(
+        fit.effects.yi[0] + np.array([-1, 1]) * 1.959963984540054 * math.sqrt(fit.effects.vi[0]), rel=1e-12
+    )
+    assert (min(areas[-1].x), max(areas[-1].x)) == tuple(fit.ci())
+
+
+def test_orchard_shows_every_effect_once():
+    es, fits, groups = two_groups()
+    layout = orchard_layout(es, fits, groups)
+    shown = sorted(v for p in layout.layers if isinstance(p, Points) and len(p.x) > 1 for v in p.x)
+    assert shown == sorted(es.yi)
+    bars = [x for x in layout.layers if isinstance(x, Ranges)]
+    assert [(x.low[0], x.high[0]) for x in bars] == [
+        v for _, f in fits for v in (tuple(f.pi()), tuple(f.ci()))
+    ]
+    with pytest.raises(UsageError, match="'x' has no summary"):
+        orchard_layout(es, fits, ["x"] * 40)
+
+
+def test_labbe_shows_risks():
+    layout = labbe_layout(events(), estimate=math.log(0.5))
+    points = layout.points()
+    assert points.y[0] == pytest.approx(4 / 123)
+    assert points.x[0] == pytest.approx(11 / 139)
+    curve = next(x for x in layout.layers if getattr(x, "name", "") == "pooled effect")
+    assert np.array(curve.y) == pytest.approx(np.array(curve.x) / 2)
+    with pytest.raises(UsageError, match="events a and c"):
+        labbe_layout(bcg())
+
+
+def test_p_curve_counts_hundredths():
+    layout = p_curve_layout(PVALUES)
+    assert layout.points().y == pytest.approx((400 / 7, 100 / 7, 100 / 7, 0, 100 / 7))
+    assert layout.foot == ("7 significant P values; 1 of 0.05 or more are not drawn",)
+    with pytest.raises(UsageError, match="nothing to draw"):
+        p_curve_layout([0.2])
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        p_curve_layout([1.2])
+
+
+def test_profile_and_dose_draw_their_tables():
+    layout = tau2_profile_layout(profile(), estimate=0.31, interval=(0.12, 0.9))
+    curve = [x for x in layout.layers if isinstance(x, Line)][-1]
+    assert curve.y == tuple(profile()["loglik"])
+    assert "0.12 to 0.90" in layout.foot[0]
+    line, seen = dose()
+    layout = dose_response_layout(line, measure="SMD", observed=seen)
+    dots = [x for x in layout.layers if isinstance(x, Points)]
+    assert [v for p in dots for v in p.y] == list(seen["estimate"])
+
+
+def test_sunset_bands_end_at_their_power():
+    layout = funnel_layout(random(many(30)), power=-0.3)
+    bands = [x for x in layout.layers if isinstance(x, Area)]
+    for band, power in zip(bands[:-1], (0.8, 0.5, 0.3), strict=False):
+        d = 0.3 / band.y[-1]
+        assert stats.norm.cdf(d - 1.959963984540054) + stats.norm.cdf(
+            -d - 1.959963984540054
+        ) == pytest.approx(power)
+    with pytest.raises(UsageError, match="choose one"):
+        funnel_layout(random(many(3)), power=0.2, contours=(0.05,))

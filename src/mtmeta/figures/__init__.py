@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mtmeta.figures.api import draw, forest, funnel
     from mtmeta.figures.files import save
     from mtmeta.figures.layout.base import differences
+    from mtmeta.figures.layout.curves import dose_response_layout, p_curve_layout, tau2_profile_layout
     from mtmeta.figures.layout.flow import FlowBox, prisma_layout
     from mtmeta.figures.layout.forest import forest_layout
     from mtmeta.figures.layout.funnel import funnel_layout
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from mtmeta.figures.layout.overview import gap_map_layout, rob_summary_layout, traffic_light_layout
     from mtmeta.figures.layout.pages import forest_pages
     from mtmeta.figures.layout.posterior import prior_posterior_layout, shrinkage_layout
+    from mtmeta.figures.layout.precision import (
+        caterpillar_layout,
+        drapery_layout,
+        labbe_layout,
+        orchard_layout,
+        radial_layout,
+        rainforest_layout,
+    )
     from mtmeta.figures.layout.regression import bubble_layout
     from mtmeta.figures.layout.rows import (
         compare_layout,
@@ -43,9 +52,12 @@ __all__ = [
     "baujat_layout",
     "bubble_layout",
     "caption",
+    "caterpillar_layout",
     "compare_layout",
     "cumulative_layout",
     "differences",
+    "dose_response_layout",
+    "drapery_layout",
     "draw",
     "forest",
     "forest_layout",
@@ -55,14 +67,20 @@ __all__ = [
     "gap_map_layout",
     "gosh_layout",
     "influence_layout",
+    "labbe_layout",
     "leave_one_out_layout",
+    "orchard_layout",
+    "p_curve_layout",
     "prior_posterior_layout",
     "prisma_layout",
+    "radial_layout",
+    "rainforest_layout",
     "rob_summary_layout",
     "rows_layout",
     "save",
     "shrinkage_layout",
     "specification_layout",
+    "tau2_profile_layout",
     "traffic_light_layout",
 ]
 
@@ -77,9 +95,12 @@ _HOME = {
     "baujat_layout": "layout.influence",
     "bubble_layout": "layout.regression",
     "caption": "layout.words",
+    "caterpillar_layout": "layout.precision",
     "compare_layout": "layout.rows",
     "cumulative_layout": "layout.rows",
     "differences": "layout.base",
+    "dose_response_layout": "layout.curves",
+    "drapery_layout": "layout.precision",
     "draw": "api",
     "forest": "api",
     "forest_layout": "layout.forest",
@@ -89,14 +110,20 @@ _HOME = {
     "gap_map_layout": "layout.overview",
     "gosh_layout": "layout.influence",
     "influence_layout": "layout.influence",
+    "labbe_layout": "layout.precision",
     "leave_one_out_layout": "layout.rows",
+    "orchard_layout": "layout.precision",
+    "p_curve_layout": "layout.curves",
     "prior_posterior_layout": "layout.posterior",
     "prisma_layout": "layout.flow",
+    "radial_layout": "layout.precision",
+    "rainforest_layout": "layout.precision",
     "rob_summary_layout": "layout.overview",
     "rows_layout": "layout.rows",
     "save": "files",
     "shrinkage_layout": "layout.posterior",
     "specification_layout": "layout.multiverse",
+    "tau2_profile_layout": "layout.curves",
     "traffic_light_layout": "layout.overview",
 }
 

@@ -133,6 +133,7 @@ def funnel(
     contours: Sequence[float] = (),
     filled: tuple[Any, Any] | None = None,
     curves: Sequence[tuple[str, Any, Any]] = (),
+    power: float | None = None,
     labels: Literal["none", "outside", "all"] = "none",
     level: float = 0.95,
     xlim: tuple[float, float] | None = None,
@@ -147,7 +148,7 @@ def funnel(
     result : pooled result
     ax : Axes, optional
         Whose place the plot fills; a new page by default.
-    contours, filled, curves, labels, level, xlim, title, style
+    contours, filled, curves, power, labels, level, xlim, title, style
         See :func:`mtmeta.figures.layout.funnel.funnel_layout`.
     width : float or {"single", "one-and-half", "double"}, optional
         Of a new page, in millimetres or in columns of the style's journal.
@@ -177,6 +178,7 @@ def funnel(
         contours=contours,
         filled=filled,
         curves=curves,
+        power=power,
         labels=labels,
         level=level,
         xlim=xlim,

@@ -92,7 +92,7 @@ def _draw_one(layout: PlotLayout, frame: Framed, canvas: Canvas) -> None:
 
 def _draw_layer(layer: Layer, frame: Framed, canvas: Canvas, style: Style, z: float) -> None:
     if isinstance(layer, Points):
-        draw_points(layer, frame, canvas, style, z + 1.0)
+        draw_points(layer, frame, canvas, style, z)
         return
     tone = colour(style, layer.tone)
     if isinstance(layer, Area):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ def funnel_layout(
     contours: Sequence[float] = (),
     filled: tuple[Any, Any] | None = None,
     curves: Sequence[tuple[str, Any, Any]] = (),
+    power: float | None = None,
     labels: Labels = "none",
     level: float = 0.95,
     xlim: tuple[float, float] | None = None,
@@ -45,6 +47,9 @@ def funnel_layout(
         Effects and variances added by trim and fill, drawn hollow.
     curves : sequence of (name, x, se)
         Further lines, such as a PET or PEESE fit: effects at standard errors.
+    power : float, optional
+        Shade by the power of each standard error to find this true effect (on the scale of analysis) at a
+        two-sided 5% level: a sunset plot (Kossmeier, Tran, Voracek 2020, Z Psychol 228:43).
     labels : {"none", "outside", "all"}
         Which effects are named.
     level : float
@@ -72,6 +77,10 @@ def funnel_layout(
     half = normal_quantile(level) * deepest
     low, high = _reach((*y, *added[0]), centre, half) if xlim is None else (float(xlim[0]), float(xlim[1]))
     layers: list[Layer] = []
+    if power is not None:
+        if contours:
+            raise UsageError("contours and power shade the same ground; choose one")
+        layers += _sunset(abs(float(power) - measure.null), deepest, low, high, look)
     if contours:
         if not has_null(measure):
             raise UsageError(f"contours need a null, which {measure.code} does not have; leave contours out")
@@ -79,7 +88,6 @@ def funnel_layout(
         layers.append(Line((measure.null,) * 2, (0.0, deepest), tone="null"))
     else:
         sides = (centre - half, centre, centre + half)
-        layers.append(Area(sides, (deepest, 0.0, deepest), tone="paper", shade=1.0))
         layers.append(Line(sides, (deepest, 0.0, deepest), tone="muted", dash="dashed", width=0.8))
     layers.append(
         Line((centre, centre), (0.0, deepest), tone="diamond", dash="dotted" if contours else "solid")
@@ -152,6 +160,35 @@ def _contours(
         Area(*_wedge(null, reach, deepest, low, high), tone="paper", shade=1.0, name=f"p > {says(ps[0])}")
     )
     return layers
+
+
+def _sunset(effect: float, deepest: float, low: float, high: float, style: Style) -> list[Layer]:
+    """Bands of standard errors with power of at most 10%, 20%, … 100% to find an effect."""
+    if not effect > 0:
+        raise UsageError("power needs a true effect that differs from the null")
+    edges = [0.0, *(_se_of_power(effect, p) for p in (0.8, 0.5, 0.3)), math.inf]
+    names = ("power above 80%", "50 to 80%", "30 to 50%", "below 30%")
+    tones = ("#4FA36F", "#C7DE8C", "#FBD26A", "#E98B62")
+    layers: list[Layer] = []
+    for top, bottom, name, tone in zip(edges, edges[1:], names, tones, strict=False):
+        a, b = min(top, deepest), min(bottom, deepest)
+        if a < b:
+            layers.append(Area((low, high, high, low), (a, a, b, b), tone=tone, shade=0.45, name=name))
+    return layers
+
+
+def _se_of_power(effect: float, power: float) -> float:
+    """Return the standard error at which a two-sided 5% test has a power: root of a falling function."""
+    from scipy.optimize import brentq
+    from scipy.special import ndtr
+
+    z = normal_quantile(0.95)
+
+    def gap(log_se: float) -> float:
+        d = effect / math.exp(log_se)
+        return float(ndtr(d - z) + ndtr(-d - z)) - power
+
+    return math.exp(brentq(gap, math.log(effect) - 3.0, math.log(effect) + 6.0, xtol=1e-12))
 
 
 def _wedge(
