@@ -98,7 +98,7 @@ def test_check_is_fine_with_the_shipped_records(project: Path) -> None:
     done = mtmeta("check", "--json", cwd=project)
     assert done.returncode == 0, done.stdout
     for finding in json.loads(done.stdout):
-        assert {"code", "severity", "path", "line", "ids", "message"} == set(finding)
+        assert {"code", "severity", "path", "line", "ids", "message"} <= set(finding)
 
 
 def test_check_tells_every_problem_of_every_file(tmp_path: Path) -> None:
