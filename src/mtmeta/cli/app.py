@@ -10,6 +10,7 @@ from mtmeta.cli.figures import figures
 from mtmeta.cli.pool import pool
 from mtmeta.cli.run import run
 from mtmeta.cli.verify import verify
+from mtmeta.cli.why import why
 
 app = typer.Typer(
     name="mtmeta",
@@ -39,5 +40,5 @@ def _root(
     """Meta-analysis from the printed number to the published figure."""
 
 
-for command in (run, check, effects, pool, figures, verify):
+for command in (run, check, effects, pool, figures, verify, why):
     app.command()(command)

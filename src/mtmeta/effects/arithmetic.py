@@ -200,6 +200,8 @@ def fill(formula: str, values: Mapping[str, float]) -> str:
         text = number(values[name])
         return f"({text})" if text.startswith("−") else text
 
+    if formula in values:  # a name alone needs no parentheses
+        return number(values[formula])
     return re.sub(r"[A-Za-zτμ_][A-Za-z0-9_]*", replace, formula)
 
 
