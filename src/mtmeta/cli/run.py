@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from mtmeta.cli.places import Project
     from mtmeta.records.folder import Studies
 
-__all__ = ["run"]
+__all__ = ["HEADERS", "question_row", "run"]
+
+HEADERS = [
+    "question",
+    "k",
+    "n",
+    "ours, review's method",
+    "published",
+    "agreement",
+    "ours, today",
+    "95% PI",
+    "I²",
+]
 
 
 def run(
@@ -138,39 +150,30 @@ def _agreement(item: PublishedRun) -> str:
     return "; ".join(parts)
 
 
+def question_row(result: AnalysisRun) -> list[str]:
+    """Return the line of one question, as the table prints it."""
+    from mtmeta.audit.run import participants
+    from mtmeta.reports.words import count
+
+    beside = _beside(result.published[0]) if result.published else ["-", "-", "-"]
+    head = [result.analysis.name, count(result.selected.k), count(participants(result.selected))]
+    return [*head, *beside, *_today(result)]
+
+
 def print_runs(runs: list[AnalysisRun]) -> None:
     """Print the table: one line a question, further published figures indented below it."""
-    from mtmeta.audit.run import participants
     from mtmeta.cli.console import print_table
     from mtmeta.reports.words import count
 
-    headers = [
-        "question",
-        "k",
-        "n",
-        "ours, review's method",
-        "published",
-        "agreement",
-        "ours, today",
-        "95% PI",
-        "I²",
-    ]
     rows: list[list[str]] = []
     for result in runs:
-        first = result.published[:1]
-        beside = _beside(first[0]) if first else ["-", "-", "-"]
-        head: list[Any] = [
-            result.analysis.name,
-            count(result.selected.k),
-            count(participants(result.selected)),
-        ]
-        rows.append([*head, *beside, *_today(result)])
+        rows.append(question_row(result))
         for more in result.published[1:]:
             k, n = (count(more.k), count(more.n)) if more.result is not None else ("", "")
             rows.append([f"  {more.published.label}", k, n, *_beside(more), "", "", ""])
         if result.subgroups is not None:
             rows += _subgroup_rows(result)
-    print_table(headers, rows, right=(1, 2, 8))
+    print_table(HEADERS, rows, right=(1, 2, 8))
 
 
 def _subgroup_rows(result: AnalysisRun) -> list[list[str]]:
