@@ -255,11 +255,19 @@ def test_markup_is_plain_text():
 
 def test_a_glyph_no_font_has_is_named():
     es = EffectSizes.of([0.1], [0.1], study=["\U00013000 stone"])
-    with pytest.warns(DataWarning, match="EGYPTIAN HIEROGLYPH A001"):
+    with pytest.warns(DataWarning, match="EGYPTIAN HIEROGLYPH A001") as caught:
         ax = forest(random(es))
+    assert len(caught) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ax.figure.savefig(__import__("io").BytesIO(), format="png")
+
+
+def test_other_scripts_take_a_font_that_has_them():
+    es = EffectSizes.of([0.1, 0.2], [0.1, 0.1], study=["כהן ועמיתים 2019", "Đặng & Škoda 2020"])
+    ax = forest(random(es))
+    assert "כהן ועמיתים 2019" in [t.get_text() for t in ax.texts]
+    assert overlaps(ax.figure) == [] == outside(ax.figure)
 
 
 def test_nothing_global_is_touched():

@@ -108,31 +108,28 @@ class Meter:
         self._known = frozenset().union(*(_glyphs(str(_font_path(f))) for f in self._families))
         self._own = self._families[0] == "DejaVu Sans"
         self._cache: dict[tuple[str, bool], float] = {}
-        self._warned: set[str] = set()
+        self._missing: dict[str, str] = {}
 
     def clean(self, text: str) -> str:
-        """Text as it can be set: control characters are spaces, a glyph no font has is named and replaced."""
+        """Return text as it can be set: control characters are spaces, a glyph no font has is replaced."""
         text = text.translate(_CONTROL)
-        missing = [
-            c for c in text if ord(c) not in self._known and not _system_family(c) and not _invisible(c)
-        ]
-        if missing:
-            self._warn(missing)
-            for c in missing:
-                text = text.replace(c, REPLACEMENT)
+        for char in text:
+            if ord(char) not in self._known and not _system_family(char) and not _invisible(char):
+                self._missing[char] = ""
+                text = text.replace(char, REPLACEMENT)
         return text
 
-    def _warn(self, missing: Sequence[str]) -> None:
-        new = [c for c in dict.fromkeys(missing) if c not in self._warned]
-        self._warned.update(new)
-        if new:
-            names = ", ".join(f"{c!r} ({unicodedata.name(c, f'U+{ord(c):04X}')})" for c in new)
+    def report(self) -> None:
+        """Warn once of the glyphs that no font has, by their names."""
+        if self._missing:
+            names = ", ".join(f"{c!r} ({unicodedata.name(c, f'U+{ord(c):04X}')})" for c in self._missing)
             warnings.warn(
                 f"no font of this system has {names}; they are drawn as {REPLACEMENT}. Install a font that "
                 "has them (such as Noto Sans) or name one in Style.font",
                 DataWarning,
                 stacklevel=3,
             )
+            self._missing.clear()
 
     def font(self, text: str, size: float, *, bold: bool = False) -> FontProperties:
         """Font for a text: our cut of DejaVu Sans where it will do, else the style's, then the system's."""
@@ -268,7 +265,8 @@ class Canvas:
         )
 
     def flush(self) -> None:
-        """Put lines and shapes on the ax: one artist for each kind of ink."""
+        """Put lines and shapes on the ax, one artist for each kind of ink, and tell what could not be set."""
+        self.meter.report()
         for (z, colour, width, dash), segments in self._lines.items():
             self.ax.add_collection(
                 LineCollection(
