@@ -16,7 +16,7 @@ from scipy import stats
 
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import UsageError
-from mtmeta.figures import STYLES, alt_text, caption, draw, forest_layout, funnel_layout
+from mtmeta.figures import STYLES, alt_text, caption, draw_layout, forest_layout, funnel_layout
 from mtmeta.figures.draw.flow import draw_flow, flow_axes
 from mtmeta.figures.draw.marks import contrast, luminance
 from mtmeta.figures.layout.curves import dose_response_layout, p_curve_layout, tau2_profile_layout
@@ -260,7 +260,7 @@ FIGURES = {
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_text_stays_apart_and_on_the_page(name, style):
     layout = FIGURES[name](style)
-    figure = draw(layout).figure
+    figure = draw_layout(layout).figure
     assert overlaps(figure) == []
     assert outside(figure) == []
     json.loads(layout.to_json())
@@ -269,7 +269,7 @@ def test_text_stays_apart_and_on_the_page(name, style):
 @pytest.mark.parametrize("width", ["single", "double"])
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - {"influence", "prisma wide", "shrinkage"}))
 def test_journal_widths(name, width):
-    figure = draw(FIGURES[name]("bmj"), width=width).figure
+    figure = draw_layout(FIGURES[name]("bmj"), width=width).figure
     assert figure.get_figwidth() * 25.4 == pytest.approx({"single": 84, "double": 178}[width])
     assert overlaps(figure) == []
     assert outside(figure) == []
@@ -433,7 +433,7 @@ def test_bars_of_the_summary_are_shares(tool):
     first = table.judgements
     want = 100 * sum(row[0] == words[0] for row in first) / len(first)
     assert widths[0][0] == pytest.approx(want)
-    draw(traffic_light_layout(table))
+    draw_layout(traffic_light_layout(table))
 
 
 def test_flow_boxes_are_the_counts():

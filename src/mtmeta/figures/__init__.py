@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mtmeta.figures.api import draw, forest, funnel
+    from mtmeta.figures.api import draw_layout, forest, funnel
     from mtmeta.figures.files import save
     from mtmeta.figures.layout.base import differences
     from mtmeta.figures.layout.curves import dose_response_layout, p_curve_layout, tau2_profile_layout
@@ -58,7 +58,7 @@ __all__ = [
     "differences",
     "dose_response_layout",
     "drapery_layout",
-    "draw",
+    "draw_layout",
     "forest",
     "forest_layout",
     "forest_pages",
@@ -101,7 +101,7 @@ _HOME = {
     "differences": "layout.base",
     "dose_response_layout": "layout.curves",
     "drapery_layout": "layout.precision",
-    "draw": "api",
+    "draw_layout": "api",
     "forest": "api",
     "forest_layout": "layout.forest",
     "forest_pages": "layout.pages",

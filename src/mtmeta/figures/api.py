@@ -19,12 +19,12 @@ from mtmeta.figures.style import Style, StyleName, Width
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["AnyLayout", "draw", "forest", "funnel"]
+__all__ = ["AnyLayout", "draw_layout", "forest", "funnel"]
 
 AnyLayout = ForestLayout | PlotLayout | GridLayout | FlowLayout
 
 
-def draw(layout: AnyLayout, ax: Axes | None = None, *, width: float | Width | None = None) -> Axes:
+def draw_layout(layout: AnyLayout, ax: Axes | None = None, *, width: float | Width | None = None) -> Axes:
     """Ink any layout, on a new page or on any ax.
 
     Parameters
@@ -123,7 +123,7 @@ def forest(
         title=title,
         style=style,
     )
-    return draw(layout, ax, width=width)
+    return draw_layout(layout, ax, width=width)
 
 
 def funnel(
@@ -185,4 +185,4 @@ def funnel(
         title=title,
         style=style,
     )
-    return draw(layout, ax, width=width)
+    return draw_layout(layout, ax, width=width)
