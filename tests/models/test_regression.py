@@ -170,6 +170,22 @@ def test_marginal_means_average_the_others() -> None:
     assert_allclose(fit.marginal_means("g")["estimate"], by_hand, rtol=1e-12)
 
 
+def test_curve() -> None:
+    es = bcg()
+    line = MetaRegression("ablat + alloc").fit(es).curve("ablat", points=5)
+    assert_allclose(line["ablat"], np.linspace(13, 55, 5))
+    fit = MetaRegression("ablat + alloc").fit(es)
+    assert_allclose(np.diff(line["estimate"]), fit.coef["ablat"] * 10.5, rtol=1e-9)
+    at = fit.predict({"ablat": [13.0] * 3, "alloc": ["alternate", "random", "systematic"]})
+    assert_allclose(line["estimate"].iloc[0], at["estimate"].mean(), rtol=1e-12)
+    bent = MetaRegression("cr(ablat, df=3)").fit(es)
+    curve = bent.curve("ablat", points=5)
+    assert_allclose(curve["estimate"], bent.predict({"ablat": curve["ablat"]})["estimate"], rtol=1e-12)
+    assert (curve["pi_low"] < curve["ci_low"]).all()
+    with pytest.raises(UsageError, match="'alloc' is not a numeric moderator of this model; 'ablat'"):
+        fit.curve("alloc")
+
+
 def test_anova_of_one_column_is_its_own_test() -> None:
     es = bcg()
     for ci in ("Wald", "HKSJ"):

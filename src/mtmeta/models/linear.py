@@ -15,7 +15,7 @@ from mtmeta.measures import check_level
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Coefficients", "JointTest", "Sandwich", "quantile", "two_sided"]
+__all__ = ["Coefficients", "JointTest", "Sandwich", "adjusted", "quantile", "ratio", "two_sided"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -278,3 +278,17 @@ def ratio(value: FloatArray, se: FloatArray) -> FloatArray:
     """``value / se``, where a standard error of 0 gives 0 for a value of 0 and ±inf otherwise."""
     safe = np.where(se > 0, se, 1.0)
     return np.where(se > 0, value / safe, np.where(value == 0, 0.0, np.copysign(np.inf, value)))
+
+
+def adjusted(pvalues: FloatArray, adjust: str) -> FloatArray:
+    """Adjust p-values for their number: "none", "bonferroni" or "holm" (Holm 1979, Scand J Stat 6, 65–70)."""
+    n = len(pvalues)
+    if adjust == "none":
+        return pvalues
+    if adjust == "bonferroni":
+        return np.minimum(pvalues * n, 1.0)
+    order = np.argsort(pvalues, kind="stable")
+    stepped = np.maximum.accumulate(pvalues[order] * (n - np.arange(n)))
+    out = np.empty(n)
+    out[order] = np.minimum(stepped, 1.0)
+    return out

@@ -18,7 +18,7 @@ from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import Interval, check_choice, check_level
 from mtmeta.models import kernel
 from mtmeta.models.formula import Design, design_of
-from mtmeta.models.linear import Coefficients, JointTest, quantile
+from mtmeta.models.linear import Coefficients, JointTest, adjusted, quantile
 from mtmeta.models.robust import IntArray, Working
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ FloatArray = npt.NDArray[np.float64]
 CiMethod = Literal["auto", "Wald", "HKSJ", "HKSJ-floor"]
 PiMethod = Literal["V", "normal", "HK"]
 _CI = ("auto", "Wald", "HKSJ", "HKSJ-floor")
-_ADJUST = ("none", "bonferroni", "holm")
 
 
 @dataclass(frozen=True)
@@ -457,24 +456,62 @@ class MetaRegressionResult:
         rows = self._marginal_rows(term)
         return self._frame(rows, level, "V", pd.Index(self.design.levels[term], name=term))
 
-    def _marginal_rows(self, term: str) -> FloatArray:
-        import pandas as pd
+    def curve(
+        self, moderator: str, level: float = 0.95, *, points: int = 101, pi: PiMethod = "V"
+    ) -> pd.DataFrame:
+        """Predict along one numeric moderator: a line or, with ``log``, ``poly``, ``bs`` or ``cr``, a curve.
 
+        Dose and response, for instance: ``MetaRegression("cr(minutes, df=3)").fit(es).curve("minutes")``.
+        The other moderators stand as in :meth:`marginal_means`.
+
+        Parameters
+        ----------
+        moderator : str
+            A numeric column of the formula.
+        level : float
+        points : int
+            Places, evenly between the smallest and the largest value.
+        pi : {"V", "normal", "HK"}
+            See :meth:`predict`.
+
+        Returns
+        -------
+        DataFrame of `points` rows
+            The moderator, estimate, se, ci_low, ci_high, pi_low, pi_high; what a bubble plot draws.
+        """
+        if moderator not in self.design.means:
+            known = ", ".join(map(repr, self.design.means)) or "there are none"
+            raise UsageError(f"{moderator!r} is not a numeric moderator of this model; {known}")
+        if points < 2:
+            raise UsageError(f"points={points!r} must be at least 2")
+        values = np.asarray(self.effects.moderators[moderator], dtype=float)  # type: ignore[index]
+        places = np.linspace(values.min(), values.max(), points)
+        frame = self._frame(self._averaged({moderator: places}), level, pi, None)
+        frame.insert(0, moderator, places)
+        return frame
+
+    def _marginal_rows(self, term: str) -> FloatArray:
         if term not in self.design.levels:
             known = ", ".join(map(repr, self.design.levels)) or "there are none"
             raise UsageError(f"{term!r} is not a categorical moderator of this model; {known}")
-        others = {n: lv for n, lv in self.design.levels.items() if n != term}
+        return self._averaged({term: list(self.design.levels[term])})
+
+    def _averaged(self, wanted: Mapping[str, Sequence[Any] | FloatArray]) -> FloatArray:
+        """Design rows at the wanted values of one column, averaged over all levels of the others."""
+        import pandas as pd
+
+        (name, values), *_ = wanted.items()
+        others = {n: levels for n, levels in self.design.levels.items() if n != name}
         cells = list(product(*others.values()))
-        if len(cells) * len(self.design.levels[term]) > 100_000:
+        if len(cells) * len(values) > 100_000:
             raise UsageError("the other categories have too many combinations to average over")
-        frames = []
-        for value in self.design.levels[term]:
-            frame = pd.DataFrame(cells, columns=list(others)) if others else pd.DataFrame(index=[0])
-            frame[term] = value
-            for name, mean in self.design.means.items():
-                frame[name] = mean
-            frames.append(self.design.rows(frame).mean(0))
-        return np.array(frames)
+        frame = pd.DataFrame(cells * len(values), columns=list(others), index=range(len(cells) * len(values)))
+        frame[name] = np.repeat(np.asarray(values), len(cells))
+        for column, mean in self.design.means.items():
+            if column != name:
+                frame[column] = mean
+        rows = self.design.rows(frame)
+        return np.asarray(rows.reshape(len(values), len(cells), -1).mean(axis=1))
 
     def pairwise(
         self, term: str, level: float = 0.95, *, adjust: Literal["none", "bonferroni", "holm"] = "none"
@@ -494,7 +531,7 @@ class MetaRegressionResult:
         DataFrame
             By "level − level": estimate, se, statistic, pvalue, ci_low, ci_high.
         """
-        check_choice("adjust", adjust, _ADJUST)
+        check_choice("adjust", adjust, ("none", "bonferroni", "holm"))
         means = self._marginal_rows(term)
         levels = self.design.levels[term]
         pairs = [(i, j) for i in range(len(levels)) for j in range(i)]
@@ -503,7 +540,7 @@ class MetaRegressionResult:
         names = tuple(f"{levels[i]} − {levels[j]}" for i, j in pairs)
         free = np.full(len(rows), self.df)
         frame = Coefficients(names, rows @ self.coefficients.beta, covariance, free).frame(level)
-        frame["pvalue"] = _adjusted(frame["pvalue"].to_numpy(), adjust)
+        frame["pvalue"] = adjusted(frame["pvalue"].to_numpy(), adjust)
         return frame.drop(columns="df").rename_axis("pair")
 
     # what others need ------------------------------------------------------------------------------------
@@ -557,16 +594,3 @@ class MetaRegressionResult:
     def _repr_html_(self) -> str:
         table: str = self.to_frame().to_html(float_format=lambda x: f"{x:.4g}", border=0)
         return f"<p>{html.escape(repr(self))}</p>{table}"
-
-
-def _adjusted(pvalues: FloatArray, adjust: str) -> FloatArray:
-    n = len(pvalues)
-    if adjust == "none":
-        return pvalues
-    if adjust == "bonferroni":
-        return np.minimum(pvalues * n, 1.0)
-    order = np.argsort(pvalues, kind="stable")
-    stepped = np.maximum.accumulate(pvalues[order] * (n - np.arange(n)))
-    out = np.empty(n)
-    out[order] = np.minimum(stepped, 1.0)
-    return out
