@@ -1,0 +1,458 @@
+"""Selection models: effects reported with a probability that depends on their p-value."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+import numpy as np
+from scipy import special
+
+from mtmeta.diagnostics.refit import FloatArray
+from mtmeta.diagnostics.weighted import IntArray, Optimum, Weighted, cells, maximise, nodes
+from mtmeta.effects.table import EffectSizes
+from mtmeta.errors import ModelError, UsageError
+from mtmeta.measures import Interval, check_choice, check_level
+from mtmeta.models import kernel
+from mtmeta.models.intervals import critical, two_sided
+from mtmeta.models.words import p_text
+
+__all__ = ["PUniformStar", "SelectionModel", "SelectionResult"]
+
+Alternative = Literal["greater", "less", "two-sided"]
+Weight = Literal["step", "beta", "half-normal", "negative-exponential", "power"]
+_ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
+_WEIGHTS: tuple[str, ...] = get_args(Weight)
+_SMALLEST_P = (
+    1e-5  # p-values are kept that far from 0 and 1 where a weight function has a pole (as in metafor)
+)
+_FAR = 8.3  # beyond so many standard errors 1 - p is 1 in double precision
+_NODES = 160
+
+
+@dataclass(frozen=True, eq=False)
+class SelectionResult:
+    """Fit of a selection model. Frozen.
+
+    Attributes
+    ----------
+    effects : EffectSizes
+    model : SelectionModel or PUniformStar
+    estimate, se : float
+        Mean effect of all studies, reported or not, and its standard error (inverse Hessian).
+    tau2, tau2_se : float
+        Between-study variance; its standard error is NaN where tau2 is 0 or given.
+    delta, delta_se : ndarray
+        Parameters of the weight function. For steps the relative chance to be reported of each interval of p,
+        the first fixed at 1 (standard error NaN). Empty for p-uniform*.
+    lrt, lrt_df, lrt_pvalue : float, int, float
+        Likelihood ratio test of no selection; NaN and 0 for p-uniform*, which has no parameter of selection.
+    loglik : float
+        Log-likelihood with all constants; for p-uniform* conditional on which effects are significant.
+    counts : tuple of int
+        Effects in each interval of p; empty for smooth weight functions.
+    unadjusted : float
+        Estimate by maximum likelihood without selection.
+    """
+
+    effects: EffectSizes
+    model: SelectionModel | PUniformStar
+    estimate: float
+    se: float
+    tau2: float
+    tau2_se: float
+    delta: FloatArray
+    delta_se: FloatArray
+    lrt: float
+    lrt_df: int
+    lrt_pvalue: float
+    loglik: float
+    counts: tuple[int, ...]
+    unadjusted: float
+
+    @property
+    def k(self) -> int:
+        """Number of effects."""
+        return self.effects.k
+
+    @property
+    def tau(self) -> float:
+        """Between-study standard deviation."""
+        return math.sqrt(self.tau2)
+
+    @property
+    def statistic(self) -> float:
+        """Wald statistic of the mean against the measure's null."""
+        return (self.estimate - self.effects.measure.null) / self.se
+
+    @property
+    def pvalue(self) -> float:
+        """Two-sided p-value of `statistic`."""
+        return two_sided(self.statistic)
+
+    def ci(self, level: float = 0.95) -> Interval:
+        """Wald interval of the mean."""
+        half = critical(check_level(level)) * self.se
+        return Interval(self.estimate - half, self.estimate + half)
+
+    def __repr__(self) -> str:
+        low, high = self.ci()
+        test = f", LRT {p_text(self.lrt_pvalue)}" if self.lrt_df else ""
+        return (
+            f"{self.model}: {self.effects.measure.code} {self.estimate:.3f} [{low:.3f}, {high:.3f}], "
+            f"tau2 = {self.tau2:.3f}{test}, k = {self.k}, without selection {self.unadjusted:.3f}"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"
+
+
+@dataclass(frozen=True)
+class SelectionModel:
+    r"""Random-effects model of effects that were reported with a chance depending on their p-value.
+
+    Parameters
+    ----------
+    steps : sequence of float, optional
+        Cut points of p, rising, between 0 and 1, for ``weight="step"``: ``[0.025]`` (the default) is the
+        three-parameter model (3PSM), ``[0.025, 0.5]`` the four-parameter one; any others will do. A p-value
+        at a cut point belongs below it.
+    tau2 : "ML" or float
+        Estimated by maximum likelihood, or given; 0 is the common-effect model.
+    alternative : {"greater", "less", "two-sided"}
+        Which p-values matter: one-sided for positive effects, one-sided for negative effects (scales where
+        less is better), or two-sided.
+    weight : {"step", "beta", "half-normal", "negative-exponential", "power"}
+        Chance of being reported, relative: steps (Hedges 1992; Vevea and Hedges 1995);
+        :math:`p^{\delta_1-1}(1-p)^{\delta_2-1}` (Citkowicz and Vevea 2017); :math:`\exp(-\delta p^2)`;
+        :math:`\exp(-\delta p)`; :math:`(1-p)^\delta` (Preston et al. 2004).
+
+    Raises
+    ------
+    UsageError
+        Unknown choices; steps outside (0, 1), not rising, or given for a smooth weight function; a smooth
+        weight function of two-sided p-values.
+
+    Notes
+    -----
+    Reported effects have the density :math:`w(p(y,v_i))\,N(y;\mu,v_i+\tau^2)/A_i`, with
+    :math:`A_i=\int w(p(y,v_i))\,N(y;\mu,v_i+\tau^2)\,dy`: in closed form for steps, by 160 Gauss-Legendre
+    nodes and exact tails else. Newton steps with exact derivatives start from a dozen points at once. p is
+    kept within [1e-5, 1 - 1e-5] for beta and 1 - p above 1e-5 for power, as in metafor. metafor's
+    ``selmodel`` bounds delta at 100 and works with log(tau2), so that it stops at 1e-6 where tau2 is 0 here.
+
+    Selection models assume that the chance depends on p alone. With few studies the mean is estimated from
+    the shape of a truncated distribution: expect wide intervals, and none where an interval of p is empty.
+
+    References
+    ----------
+    Hedges, L. V. (1992). Stat Sci 7:246-255. Vevea, J. L. and Hedges, L. V. (1995). Psychometrika 60:419-435.
+    Citkowicz, M. and Vevea, J. L. (2017). Psychol Methods 22:28-41. Preston, C. et al. (2004). Adv Health
+    Econ Health Serv Res 14:1-23.
+
+    Examples
+    --------
+    BCG vaccine, significant protection favoured: mean -0.6206 (0.2613), delta 0.6355, LRT 0.2425 (metafor).
+
+    >>> from mtmeta.effects.binary import risk_ratio
+    >>> y, v = risk_ratio(
+    ...     [4, 6, 3, 62, 33, 180, 8, 505, 29, 17, 186, 5, 27],
+    ...     [123, 306, 231, 13598, 5069, 1541, 2545, 88391, 7499, 1716, 50634, 2498, 16913],
+    ...     [11, 29, 11, 248, 47, 372, 10, 499, 45, 65, 141, 3, 29],
+    ...     [139, 303, 220, 12867, 5808, 1451, 629, 88391, 7277, 1665, 27338, 2341, 17854])
+    >>> fit = SelectionModel(alternative="less").fit(EffectSizes.of(y, v, "RR"))
+    >>> print(f"{fit.estimate:.4f} ({fit.se:.4f}), delta {fit.delta[1]:.4f}, LRT {fit.lrt:.4f}")
+    -0.6206 (0.2613), delta 0.6355, LRT 0.2425
+    """
+
+    steps: Sequence[float] | None = None
+    tau2: Literal["ML"] | float = "ML"
+    alternative: Alternative = "greater"
+    weight: Weight = "step"
+
+    def __post_init__(self) -> None:
+        check_choice("alternative", self.alternative, _ALTERNATIVES)
+        check_choice("weight", self.weight, _WEIGHTS)
+        _check_tau2(self.tau2)
+        if self.weight != "step":
+            if self.steps is not None:
+                raise UsageError(f"steps={self.steps!r} belongs to weight='step', not to {self.weight!r}")
+            if self.alternative == "two-sided":
+                raise UsageError(
+                    f"weight={self.weight!r} needs a direction; use alternative='greater' or 'less'"
+                )
+            return
+        cuts = (0.025,) if self.steps is None else tuple(float(s) for s in self.steps)
+        cuts = cuts[:-1] if cuts and cuts[-1] == 1.0 else cuts
+        if not cuts or any(not 0.0 < s < 1.0 for s in cuts) or list(cuts) != sorted(set(cuts)):
+            raise UsageError(
+                f"steps={self.steps!r} must be rising numbers between 0 and 1, such as [0.025, 0.5]"
+            )
+        object.__setattr__(self, "steps", cuts)
+
+    def __str__(self) -> str:
+        what = "steps " + ", ".join(f"{s:g}" for s in self.steps) if self.steps else self.weight
+        return f"SelectionModel ({what}; {self.alternative})"
+
+    def fit(self, es: EffectSizes) -> SelectionResult:
+        """Fit by maximum likelihood.
+
+        Raises
+        ------
+        ModelError
+            An interval of p without an effect, a likelihood without a maximum, fewer effects than parameters.
+        """
+        scale = float(np.median(es.sei))
+        sign = -1.0 if self.alternative == "less" else 1.0
+        y, v = sign * es.yi / scale, es.vi / scale**2
+        counts: tuple[int, ...] = ()
+        if self.steps is not None:
+            target, counts, lower = _step_target(y, v, self.steps, two_sided=self.alternative == "two-sided")
+        else:
+            target, lower = _smooth_target(y, v, self.weight)
+        parameters = 2 + target.basis.shape[0]
+        if es.k < parameters:
+            raise ModelError(
+                f"{self} has {parameters} parameters and there are {es.k} effects; use fewer steps"
+            )
+        if 0 in counts:
+            raise ModelError(_empty(counts, self.steps or ()))
+        start, fixed = _start(self.tau2, scale, parameters)
+        starts = _starts(target, start)
+        best = maximise(target, starts, lower=lower, fixed=fixed, what=str(self))
+        plain = _plain(y, v, self.tau2, scale)
+        return self._result(es, best, plain=plain, scale=scale, counts=counts)
+
+    def _result(
+        self,
+        es: EffectSizes,
+        best: Optimum,
+        *,
+        plain: kernel.KernelFit,
+        scale: float,
+        counts: tuple[int, ...],
+    ) -> SelectionResult:
+        sign = -1.0 if self.alternative == "less" else 1.0
+        theta, spread = best.x[2:], np.sqrt(np.diagonal(best.cov))
+        df = len(theta)
+        if self.weight == "step":
+            delta = np.concatenate([[1.0], np.exp(theta)])
+            delta_se = np.concatenate([[math.nan], np.exp(theta) * spread[2:]])
+        else:
+            delta = theta + 1.0 if self.weight == "beta" else theta.copy()
+            delta_se = np.where(best.free[2:], spread[2:], math.nan)
+        lrt = max(0.0, 2.0 * (best.value - float(plain.loglik[0])))
+        return SelectionResult(
+            effects=es,
+            model=self,
+            estimate=sign * float(best.x[0]) * scale,
+            se=float(spread[0]) * scale,
+            tau2=float(best.x[1]) * scale**2,
+            tau2_se=float(spread[1]) * scale**2 if best.free[1] else math.nan,
+            delta=delta,
+            delta_se=delta_se,
+            lrt=lrt,
+            lrt_df=df,
+            lrt_pvalue=float(special.chdtrc(df, lrt)),
+            loglik=best.value - es.k * math.log(scale),
+            counts=counts,
+            unadjusted=sign * float(plain.estimate[0]) * scale,
+        )
+
+
+@dataclass(frozen=True)
+class PUniformStar:
+    r"""p-uniform*: maximum likelihood given which effects are significant.
+
+    Parameters
+    ----------
+    alternative : {"greater", "less"}
+        Direction in which effects are significant.
+    alpha : float, default 0.05
+        Two-sided level; an effect counts as significant when z in that direction is above the quantile
+        1 - alpha/2.
+
+    Raises
+    ------
+    UsageError
+        An unknown alternative, alpha outside (0, 1).
+
+    Notes
+    -----
+    The density of a significant effect is divided by its chance to be significant, that of another one by its
+    chance not to be, so that no weight is estimated. With equal sampling variances it is the three-parameter
+    selection model with the cut point alpha/2; else nearly so (Pustejovsky 2026).
+
+    References
+    ----------
+    van Aert, R. C. M. and van Assen, M. A. L. M. (2026). Correcting for publication bias in a meta-analysis
+    with the p-uniform* method. Pustejovsky, J. E. (2026). p-uniform* is a three-parameter selection model
+    (note).
+
+    Examples
+    --------
+    Equal variances: the same estimate as the three-parameter model.
+
+    >>> es = EffectSizes.of([0.1, 0.5, 0.7, 0.45, 0.2, 0.8, 0.62, 0.3], [0.05] * 8)
+    >>> star, steps = PUniformStar().fit(es), SelectionModel().fit(es)
+    >>> abs(star.estimate - steps.estimate) < 1e-8
+    True
+    """
+
+    alternative: Literal["greater", "less"] = "greater"
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_choice("alternative", self.alternative, ("greater", "less"))
+        if not 0.0 < self.alpha < 1.0:
+            raise UsageError(f"alpha={self.alpha!r} must lie between 0 and 1, such as 0.05")
+
+    def __str__(self) -> str:
+        return f"PUniformStar ({self.alternative})"
+
+    def fit(self, es: EffectSizes) -> SelectionResult:
+        """Fit by maximum likelihood; `counts` are the significant effects and the others.
+
+        Raises
+        ------
+        ModelError
+            No significant effect, no other one, or a likelihood without a maximum.
+        """
+        scale = float(np.median(es.sei))
+        sign = -1.0 if self.alternative == "less" else 1.0
+        y, v = sign * es.yi / scale, es.vi / scale**2
+        cuts = (np.sqrt(v) * -special.ndtri(self.alpha / 2.0))[:, None]
+        own = np.where(y > cuts[:, 0], 0, 1)
+        counts = (int(np.sum(own == 0)), int(np.sum(own == 1)))
+        if 0 in counts:
+            raise ModelError(_empty(counts, (self.alpha / 2.0,)))
+        none = np.zeros((0, 2))
+        target = Weighted(y, v, partial(cells, cuts), none, np.zeros((es.k, 0)), own)
+        start, fixed = _start("ML", scale, 2)
+        lower = np.array([-np.inf, 0.0])
+        best = maximise(target, _starts(target, start), lower=lower, fixed=fixed, what=str(self))
+        spread = np.sqrt(np.diagonal(best.cov))
+        plain = _plain(y, v, "ML", scale)
+        empty = np.zeros(0)
+        return SelectionResult(
+            effects=es,
+            model=self,
+            estimate=sign * float(best.x[0]) * scale,
+            se=float(spread[0]) * scale,
+            tau2=float(best.x[1]) * scale**2,
+            tau2_se=float(spread[1]) * scale**2 if best.free[1] else math.nan,
+            delta=empty,
+            delta_se=empty,
+            lrt=math.nan,
+            lrt_df=0,
+            lrt_pvalue=math.nan,
+            loglik=best.value - es.k * math.log(scale),
+            counts=counts,
+            unadjusted=sign * float(plain.estimate[0]) * scale,
+        )
+
+
+# inside -----------------------------------------------------------------------------------------------------
+
+
+def _check_tau2(tau2: str | float) -> None:
+    if isinstance(tau2, str):
+        check_choice("tau2", tau2, ("ML",))
+    elif isinstance(tau2, bool) or not 0.0 <= float(tau2) < math.inf:
+        raise UsageError(f"tau2={tau2!r} must be 'ML' or a number not below 0")
+
+
+def _plain(y: FloatArray, v: FloatArray, tau2: str | float, scale: float) -> kernel.KernelFit:
+    """Fit the same model without selection."""
+    if isinstance(tau2, str):
+        return kernel.fit(y, v, method="ML")
+    return kernel.fit(y, v, tau2=float(tau2) / scale**2)
+
+
+def _empty(counts: tuple[int, ...], steps: Sequence[float]) -> str:
+    ends = [0.0, *steps, 1.0]
+    holes = [f"{ends[i]:g} to {ends[i + 1]:g}" for i, n in enumerate(counts) if n == 0]
+    return (
+        f"no effect has a p-value from {' or from '.join(holes)}, so that its chance to be reported cannot "
+        "be estimated; use other steps, the other alternative, or a smooth weight function"
+    )
+
+
+def _start(tau2: str | float, scale: float, parameters: int) -> tuple[float | None, np.ndarray]:
+    fixed = np.zeros(parameters, dtype=bool)
+    if isinstance(tau2, str):
+        return None, fixed
+    fixed[1] = True
+    return float(tau2) / scale**2, fixed
+
+
+def _starts(target: Weighted, given: float | None) -> FloatArray:
+    """Points all over the plausible: means towards 0 and beyond, little and much heterogeneity."""
+    plain = kernel.fit(target.yi, target.vi, method="ML")
+    mean, t = float(plain.estimate[0]), float(plain.tau2[0])
+    spread = math.sqrt(float(np.var(target.yi)) + 1e-3)
+    m = target.basis.shape[0]
+    means = (mean, 0.5 * mean, mean - spread)
+    variances = (given,) if given is not None else (t, 0.2 * spread**2 + 0.1)
+    tilts = (0.0, -1.0) if m else (0.0,)
+    rows = [[a, b, *([c] * m)] for a in means for b in variances for c in tilts]
+    if target.basis.shape[1] > 10:  # smooth weights: theta scales log p, a tilt of one is a lot
+        rows = [[a, b, *(0.3 * c for c in rest)] for a, b, *rest in rows]
+    return np.array(rows, dtype=np.float64)
+
+
+def _step_target(
+    y: FloatArray, v: FloatArray, steps: Sequence[float], *, two_sided: bool
+) -> tuple[Weighted, tuple[int, ...], FloatArray]:
+    root, cuts = np.sqrt(v), np.asarray(steps, dtype=np.float64)
+    z = y / root
+    if two_sided:
+        p, quantile = 2.0 * special.ndtr(-np.abs(z)), -special.ndtri(cuts / 2.0)
+        evaluate = partial(_two_tails, root[:, None] * quantile)
+    else:
+        p, quantile = special.ndtr(-z), -special.ndtri(cuts)
+        evaluate = partial(cells, root[:, None] * quantile)
+    cell: IntArray = np.searchsorted(cuts, p, side="left")
+    basis = np.eye(len(cuts) + 1)[1:]
+    counts = tuple(int(n) for n in np.bincount(cell, minlength=len(cuts) + 1))
+    lower = np.concatenate([[-np.inf, 0.0], np.full(len(cuts), -np.inf)])
+    return Weighted(y, v, evaluate, basis, basis.T[cell]), counts, lower
+
+
+def _two_tails(
+    cuts: FloatArray, mu: FloatArray, s2: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Cells of |y|: the cells between falling cut points and their mirror images."""
+    both = np.concatenate([cuts, -cuts[:, ::-1]], axis=1)
+    parts = cells(both, mu, s2)
+    j = cuts.shape[1]
+    folded = [np.concatenate([p[:, :, :j] + p[:, :, :j:-1], p[:, :, j : j + 1]], axis=2) for p in parts]
+    return (folded[0], folded[1], folded[2], folded[3], folded[4], folded[5])
+
+
+def _smooth_target(y: FloatArray, v: FloatArray, weight: str) -> tuple[Weighted, FloatArray]:
+    root = np.sqrt(v)
+    limit = -float(special.ndtri(_SMALLEST_P)) if weight in ("beta", "power") else _FAR
+    x, w = np.polynomial.legendre.leggauss(_NODES)
+    z = limit * np.concatenate([[-1.0], x, [1.0]])
+    rule = limit * np.concatenate([[0.0], w, [0.0]])
+    basis = _logs(z, weight)
+    observed = _logs(np.clip(y / root, -limit, limit), weight).T
+    floor = -1.0 + _SMALLEST_P if weight == "beta" else 0.0
+    lower = np.concatenate([[-np.inf, 0.0], np.full(len(basis), floor)])
+    return Weighted(y, v, partial(nodes, root, z, rule), basis, observed), lower
+
+
+def _logs(z: FloatArray, weight: str) -> FloatArray:
+    """L of the weight function at z, (M, n)."""
+    p = special.ndtr(-z)
+    if weight == "half-normal":
+        return np.array([-p * p])
+    if weight == "negative-exponential":
+        return np.array([-p])
+    log_q = special.log_ndtr(z)
+    return np.array([log_q]) if weight == "power" else np.array([special.log_ndtr(-z), log_q])
