@@ -134,6 +134,8 @@ def test_values_that_metafor_prints_before_it_has_converged(as_printed: AsPrinte
             "beta": fit.estimate,
             "zval": fit.statistic,
             "pi.ub": fit.pi(method="normal").high,
+            "ci.lb": fit.tau2_ci().low,
+            "ci.ub": fit.tau2_ci().high,
         }[what]
         as_printed(default, printed)
         assert ours == pytest.approx(sharp, rel=1e-9)
