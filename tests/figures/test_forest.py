@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -16,11 +18,14 @@ from matplotlib.figure import Figure
 
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import DataWarning, UsageError
-from mtmeta.figures import alt_text, caption, forest, funnel_layout
+from mtmeta.figures import alt_text, caption, differences, forest, funnel_layout
 from mtmeta.figures.draw.forest import draw_forest, forest_axes
 from mtmeta.figures.layout.forest import forest_layout
 from mtmeta.figures.layout.table import Column
 from mtmeta.figures.style import STYLES, style_of
+from mtmeta.models.dependent import Multilevel
+from mtmeta.models.events import EventCounts, MantelHaenszel, Peto
+from mtmeta.models.pool import HenmiCopas, IVhet, RandomEffects
 
 KS = (1, 2, 5, 30, 100)
 
@@ -320,3 +325,86 @@ def test_alt_text_and_caption_say_the_numbers():
     assert alt_text(funnel_layout(random(bcg()))).startswith(
         "Funnel. Standard error against risk ratio. 13 points."
     )
+
+
+def fitted(name):
+    es = many(12)
+    clusters = EffectSizes.of(
+        es.yi, es.vi, "SMD", study=es.study, cluster=list("aaabbbcccddd"), n1=es.n1, n2=es.n2
+    )
+    counts = EventCounts.of([0, 29, 84, 6, 0], [39, 87, 84, 19, 40], [13, 0, 9, 24, 0], [43, 51, 22, 56, 39])
+    share = EffectSizes.of([-1.2, -0.5, -2.2, 0.3], [0.1, 0.2, 0.15, 0.2], "PLO", study=list("abcd"))
+    return {
+        "Mantel-Haenszel": lambda: MantelHaenszel("OR").fit(counts),
+        "Peto": lambda: Peto().fit(counts),
+        "Henmi-Copas": lambda: HenmiCopas().fit(bcg()),
+        "IVhet": lambda: IVhet().fit(bcg()),
+        "multilevel": lambda: Multilevel(robust=False).fit(clusters),
+        "proportions": lambda: RandomEffects().fit(share),
+        "correlations": lambda: RandomEffects().fit(EffectSizes.of([0.2, 0.5, 0.9], [0.02] * 3, "ZCOR")),
+        "identical": lambda: RandomEffects(ci="HKSJ").fit(EffectSizes.of([0.3] * 3, [0.02] * 3, "MD")),
+        "given": lambda: RandomEffects(tau2=0.1).fit(bcg()),
+    }[name]()
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("Mantel-Haenszel", "Mantel-Haenszel"),
+        ("Peto", "Peto"),
+        ("Henmi-Copas", "Henmi-Copas (DL)"),
+        ("IVhet", "IVhet (DL)"),
+        ("multilevel", "Multilevel model"),
+        ("proportions", "Random effects (REML)"),
+        ("correlations", "Random effects (REML)"),
+        ("identical", "Random effects (REML)"),
+        ("given", "Random effects (τ² = 0.1)"),
+    ],
+)
+def test_every_family_of_results_is_drawn(name, row):
+    fit = fitted(name)
+    layout = forest_layout(fit)
+    (pooled,) = [r for r in layout.rows if r.kind == "pooled"]
+    assert pooled.cells[0].text == row
+    back = fit.effects.measure.back
+    assert pooled.cells[layout.column("effect")].values == pytest.approx(
+        [back(v) for v in (fit.estimate, *fit.ci())]
+    )
+    figure = draw_forest(layout, forest_axes(layout)).figure
+    assert overlaps(figure) == [] == outside(figure)
+
+
+def test_studies_without_events_are_told_of():
+    assert forest_layout(fitted("Mantel-Haenszel")).foot[-1] == "Without events and without weight: 1 study"
+
+
+def test_a_measure_without_null_has_no_null_line_and_no_test():
+    layout = forest_layout(fitted("proportions"))
+    assert layout.panels[0].null is None
+    assert layout.panels[0].labels == ("0.01", "0.1", "0.3", "0.5", "0.7", "0.9")
+    assert layout.foot[1] == "Overall effect: 95% CI by HKSJ"
+
+
+def test_one_huge_interval_does_not_squeeze_the_rest():
+    es = EffectSizes.of([0.1, 0.2, 0.3, 0.0], [0.02, 0.02, 0.02, 900.0], "MD")
+    panel = forest_layout(common(es)).panels[0]
+    assert panel.high - panel.low < 2.0
+
+
+def test_layouts_load_no_matplotlib():
+    code = (
+        "import sys, mtmeta.figures.layout.forest, mtmeta.figures.layout.flow, mtmeta.figures.layout.rows\n"
+    )
+    code += "print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_differences_between_layouts():
+    first = forest_layout(random(bcg())).to_dict()
+    again = json.loads(forest_layout(random(bcg())).to_json())
+    assert differences(again, first) == []
+    es = bcg()
+    moved = forest_layout(random(EffectSizes.of([*es.yi[:-1], 0.5], es.vi, "RR", study=es.study))).to_dict()
+    found = differences(first, moved)
+    assert any("rows.12.marks.0.estimate" in line for line in found)

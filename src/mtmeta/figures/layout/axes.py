@@ -10,9 +10,9 @@ import numpy as np
 
 from mtmeta.errors import UsageError
 from mtmeta.figures.layout.base import number
-from mtmeta.figures.layout.protocols import axis_name, forward, has_null, shown, two_arms
+from mtmeta.figures.layout.protocols import axis_name, forward, has_null, two_arms
 from mtmeta.figures.layout.table import Mark, Panel
-from mtmeta.figures.layout.ticks import linear_ticks, log_ticks, robust_range, tick_decimals
+from mtmeta.figures.layout.ticks import bent_ticks, linear_ticks, log_ticks, robust_range, tick_decimals
 from mtmeta.figures.style import Style
 from mtmeta.measures import Measure, check_choice, check_level
 
@@ -69,7 +69,7 @@ def axis_ticks(
     low: float, high: float, measure: Measure, style: Style
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
     """Positions on the scale of analysis, printed values, and labels."""
-    to, back = forward(measure), shown(measure)
+    to = forward(measure)
     if measure.scale == "log":
         ticks = log_ticks(low, high)
         values = tuple(float(f"{math.exp(t):.10g}") for t in ticks)
@@ -79,13 +79,8 @@ def axis_ticks(
         values = linear_ticks(low, high)
         ticks = values
     else:
-        edge = 1e-6
-        inner = [
-            v
-            for v in linear_ticks(back(low), back(high))
-            if abs(v) < 1 - edge and (v > edge or back(low) < 0)
-        ]
-        values, ticks = tuple(inner), tuple(to(v) for v in inner)
+        ticks, values = bent_ticks(low, high, measure.scale, to)
+        return ticks, values, tuple(number(v, style, decimals=tick_decimals([v])) for v in values)
     decimals = tick_decimals(values)
     return ticks, values, tuple(number(v, style, decimals=decimals) for v in values)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-__all__ = ["linear_ticks", "log_ticks", "robust_range", "tick_decimals"]
+__all__ = ["bent_ticks", "linear_ticks", "log_ticks", "robust_range", "tick_decimals"]
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LADDERS: tuple[tuple[float, ...], ...] = (
@@ -94,20 +94,57 @@ def robust_range(
 ) -> tuple[float, float]:
     """Limits that show every estimate and all of `must`, and clip only intervals that dwarf the rest.
 
-    An interval is followed to its end unless that would stretch the axis to more than three times
-    the span of estimates, pooled results and the middle four fifths of the interval limits.
+    An interval is followed to its end unless that lies further beyond estimates and pooled results than
+    these span themselves and than three times the median width of the intervals.
+
+    Examples
+    --------
+    >>> low, high = robust_range([0.1, 0.2, 0.3], [-0.1, 0.0, -900.0], [0.3, 0.4, 900.0], [0.0])
+    >>> -0.2 < low < high < 0.5
+    True
     """
     points = [x for x in (*estimates, *must) if math.isfinite(x)]
-    ends = sorted(x for x in (*lows, *highs) if math.isfinite(x))
-    if not points and not ends:
+    pairs = [(a, b) for a, b in zip(lows, highs, strict=True) if math.isfinite(a) and math.isfinite(b)]
+    if not points and not pairs:
         return (-1.0, 1.0)
-    inner = ends[len(ends) // 10 : len(ends) - len(ends) // 10] or ends
-    core_low, core_high = min((*points, *inner)), max((*points, *inner))
-    span = core_high - core_low or max(abs(core_low), 1.0)
-    full_low, full_high = min((*points, *ends)), max((*points, *ends))
-    low = full_low if core_low - full_low <= span else core_low - 0.15 * span
-    high = full_high if full_high - core_high <= span else core_high + 0.15 * span
-    if not high > low:
-        low, high = low - 0.5 * span, high + 0.5 * span
-    margin = 0.04 * (high - low)
+    core = points or [sum(p) / 2.0 for p in pairs]
+    span = max(core) - min(core)
+    widths = sorted(b - a for a, b in pairs)
+    reach = max(span, 3.0 * widths[len(widths) // 2] if widths else 0.0)
+    low = min([*core, *(a for a, _ in pairs if min(core) - a <= reach)])
+    high = max([*core, *(b for _, b in pairs if b - max(core) <= reach)])
+    margin = 0.04 * (high - low) or 0.5 * max(abs(low), 1.0)
     return (low - margin, high + margin)
+
+
+_PRIORITY = {
+    "logit": (0.5, 0.1, 0.9, 0.2, 0.8, 0.01, 0.99, 0.3, 0.7, 0.05, 0.95, 0.4, 0.6, 0.02, 0.98, 0.001, 0.999),
+    "fisher z": (
+        0.0,
+        *(s * v for v in (0.5, 0.9, 0.8, 0.3, 0.2, 0.95, 0.6, 0.4, 0.7, 0.1, 0.99) for s in (1, -1)),
+    ),
+    "arcsine root": (0.5, 0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.0, 1.0, 0.4, 0.6, 0.05, 0.95, 0.01, 0.99),
+}
+
+
+def bent_ticks(
+    low: float, high: float, scale: str, forward: Callable[[float], float], *, target: int = 6
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Positions and printed values for a scale that bends (logit, Fisher z, arcsine): readable and apart.
+
+    Examples
+    --------
+    >>> from math import log
+    >>> bent_ticks(log(0.05 / 0.95), log(0.95 / 0.05), "logit", lambda p: log(p / (1 - p)))[1]
+    (0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95)
+    """
+    apart = (high - low) / (target + 3)
+    kept: list[tuple[float, float]] = []
+    for value in _PRIORITY[scale]:
+        at = forward(value)
+        if low <= at <= high and all(abs(at - other) >= apart for other, _ in kept):
+            kept.append((at, value))
+    if len(kept) < 2:
+        return ((low, high), (low, high)) if not kept else tuple(zip(*kept, strict=True))  # type: ignore[return-value]
+    kept.sort()
+    return tuple(at for at, _ in kept), tuple(value for _, value in kept)

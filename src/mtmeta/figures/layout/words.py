@@ -8,7 +8,7 @@ from dataclasses import replace
 from mtmeta.figures.layout.base import count, interval_parts, number, p_value, percent
 from mtmeta.figures.layout.flow import FlowLayout
 from mtmeta.figures.layout.plot import GridLayout, PlotLayout, Points
-from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike, axis_name, is_random, shown
+from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike, axis_name, has_null, is_random, shown
 from mtmeta.figures.layout.table import ForestLayout
 from mtmeta.figures.style import Style
 from mtmeta.measures import measure_of
@@ -59,6 +59,9 @@ def heterogeneity_words(fit: PooledLike, style: Style) -> str:
         return "Heterogeneity: not applicable (one effect)"
     tau2, q, i2 = style.terms
     parts = [f"{tau2} = {tau2_words(float(fit.tau2), style)}"] if is_random(fit) else []
+    between, within = getattr(fit, "sigma2_between", None), getattr(fit, "sigma2_within", None)
+    if between is not None and within is not None:
+        parts[0] += f" ({tau2_words(between, style)} between, {tau2_words(within, style)} within clusters)"
     parts.append(f"{i2} = {percent(float(fit.i2), style, decimals=style.i2_decimals)}")
     df = number(float(fit.q_df), style, decimals=0)
     test = f"df = {df}{style.list_mark}{p_value(float(fit.q_pvalue), style)}"
@@ -96,7 +99,7 @@ def tested(fit: PooledLike) -> bool:
 
 def overall_words(fit: PooledLike, style: Style, *, level: float) -> str:
     """Test of the pooled effect and the interval method that was used."""
-    if not tested(fit):
+    if not tested(fit) or not has_null(fit.effects.measure):
         return f"Overall effect: {level_words(level, style)} by {fit.ci_method}"
     test = test_words(float(fit.statistic), float(fit.df), float(fit.pvalue), style)
     return f"Overall effect: {test} ({level_words(level, style)}: {fit.ci_method})"
