@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from mtmeta.models import kernel
 from mtmeta.models.pool import CommonEffect, RandomEffects
 from mtmeta.models.result import PoolModel
 
-__all__ = ["Refits", "batched", "refit"]
+__all__ = ["BoolArray", "FloatArray", "Refits", "answers", "batched", "refit"]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -36,8 +37,8 @@ class Refits:
     k: FloatArray
 
 
-def batched(model: PoolModel) -> bool:
-    """Whether the kernel can refit the model in one batch."""
+def batched(model: PoolModel) -> TypeGuard[CommonEffect | RandomEffects]:
+    """Return whether the kernel can refit the model in one batch."""
     return isinstance(model, CommonEffect) or (isinstance(model, RandomEffects) and model.ci in _BATCHED)
 
 
@@ -62,6 +63,11 @@ def refit(model: PoolModel, es: EffectSizes, present: BoolArray) -> Refits:
     else:
         given = float(model.tau2) if isinstance(model, RandomEffects) else 0.0
         fits = kernel.fit(es.yi, es.vi, tau2=np.full(len(present), given), present=present)
+    return answers(model, fits)
+
+
+def answers(model: CommonEffect | RandomEffects, fits: kernel.KernelFit) -> Refits:
+    """Turn fits of the kernel into the answers that `model` would give of each."""
     classic = fits.se[:, 0]
     se, df = _inference(model, fits, classic)
     common = isinstance(model, CommonEffect)

@@ -24,7 +24,18 @@ from mtmeta.models.intervals import critical, two_sided
 from mtmeta.models.pool import RandomEffects
 from mtmeta.models.words import p_text
 
-__all__ = ["FEWEST", "Precision", "RankTest", "RegressionTest", "begg", "egger", "harbord", "peters"]
+__all__ = [
+    "FEWEST",
+    "Precision",
+    "RankTest",
+    "RegressionTest",
+    "begg",
+    "egger",
+    "enough",
+    "harbord",
+    "peters",
+    "regress",
+]
 
 Precision = Literal["auto", "SE", "vi", "n", "arms", "ninv", "ni", "sqrtni"]
 _PRECISION: tuple[str, ...] = get_args(Precision)
@@ -204,7 +215,7 @@ def egger(
     if chosen == "arms":
         vi = np.square(x)
     name = "Pustejovsky" if chosen == "arms" else "Egger"
-    return _regress(name, es.yi, vi, x, chosen=chosen, model=model)
+    return regress(name, es.yi, vi, x, chosen=chosen, model=model)
 
 
 def harbord(events: EventCounts, *, force: bool = False) -> RegressionTest:
@@ -242,7 +253,7 @@ def harbord(events: EventCounts, *, force: bool = False) -> RegressionTest:
     use = _informative(events)
     enough(int(use.sum()), "Harbord's test", force=force)
     yi, vi = peto_odds_ratio(events.a[use], events.n1[use], events.c[use], events.n2[use])
-    return _regress("Harbord", yi, vi, np.sqrt(vi), chosen="SE", model=None)
+    return regress("Harbord", yi, vi, np.sqrt(vi), chosen="SE", model=None)
 
 
 def peters(events: EventCounts, *, force: bool = False) -> RegressionTest:
@@ -284,7 +295,7 @@ def peters(events: EventCounts, *, force: bool = False) -> RegressionTest:
     a, n1, c, n2 = (x[use] for x in (events.a, events.n1, events.c, events.n2))
     yi = odds_ratio(a, n1, c, n2)[0]
     total, happened = n1 + n2, a + c
-    return _regress(
+    return regress(
         "Peters", yi, 1.0 / happened + 1.0 / (total - happened), 1.0 / total, chosen="ninv", model=None
     )
 
@@ -389,7 +400,7 @@ def _informative(events: EventCounts) -> np.ndarray[tuple[int], np.dtype[np.bool
     return (happened > 0) & (happened < total)
 
 
-def _regress(
+def regress(
     name: str, yi: FloatArray, vi: FloatArray, x: FloatArray, *, chosen: str, model: RandomEffects | None
 ) -> RegressionTest:
     """Regress on ``1, x`` with known variances up to a factor, or with tau2 added."""

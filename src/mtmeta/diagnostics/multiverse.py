@@ -1,0 +1,313 @@
+"""All defensible analyses of one question at once: the specification curve and what moves it."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import special
+
+from mtmeta.diagnostics.refit import FloatArray, Refits, answers, batched
+from mtmeta.effects.table import EffectSizes
+from mtmeta.errors import ModelError, UsageError
+from mtmeta.measures import Measure, check_level
+from mtmeta.models import kernel
+from mtmeta.models.pool import RandomEffects
+from mtmeta.models.result import PoolModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Multiverse", "Specification", "multiverse"]
+
+
+@dataclass(frozen=True, eq=False)
+class Specification:
+    """One defensible analysis: what was chosen, and the ready effects and model that follow from it.
+
+    Attributes
+    ----------
+    choices : mapping of str to str
+        Name of each choice and the option taken; the same names in all specifications.
+    effects : EffectSizes
+    model : PoolModel
+    """
+
+    choices: Mapping[str, str]
+    effects: EffectSizes
+    model: PoolModel
+
+
+@dataclass(frozen=True, eq=False)
+class Multiverse:
+    """The answers of all specifications. Frozen.
+
+    Attributes
+    ----------
+    specifications : tuple of Specification
+        In the order given, which is the order of the rows; each can be fitted again alone.
+    choices : tuple of str
+    measure : Measure
+    level : float
+        Of the intervals.
+    """
+
+    specifications: tuple[Specification, ...]
+    choices: tuple[str, ...]
+    measure: Measure
+    level: float
+    _frame: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row a specification: its choices, estimate, se, ci_low, ci_high, pvalue, tau2, i2, k."""
+        return self._frame.copy()
+
+    def shares(self) -> pd.Series:
+        """Return the share of specifications by conclusion.
+
+        Returns
+        -------
+        Series
+            ``above`` and ``below``: the interval lies on that side of the null; ``inconclusive``: it holds
+            the null. They sum to 1. ``positive``: the estimate is above the null, whatever its interval.
+        """
+        import pandas as pd
+
+        null, f = self.measure.null, self._frame
+        above, below = float((f["ci_low"] > null).mean()), float((f["ci_high"] < null).mean())
+        return pd.Series(
+            {
+                "above": above,
+                "below": below,
+                "inconclusive": 1.0 - above - below,
+                "positive": float((f["estimate"] > null).mean()),
+            }
+        )
+
+    def vibration(self) -> pd.Series:
+        """Return how far estimates and p-values vibrate.
+
+        Returns
+        -------
+        Series
+            ``p1``, ``median``, ``p99``: percentiles of the estimates; ``relative``: p99 - p1, and for ratios
+            exp of it (the relative hazard ratio of the paper); ``log10_p``: the difference of those
+            percentiles of
+            -log10(p); ``janus``: whether p1 and p99 lie on different sides of the null.
+
+        References
+        ----------
+        Patel, C. J., Burford, B. and Ioannidis, J. P. A. (2015). J Clin Epidemiol 68:1046-1058.
+        """
+        import pandas as pd
+
+        p1, median, p99 = np.percentile(self._frame["estimate"], [1, 50, 99])
+        logs = -np.log10(np.maximum(self._frame["pvalue"].to_numpy(), 1e-300))
+        low, high = np.percentile(logs, [1, 99])
+        null = self.measure.null
+        return pd.Series(
+            {
+                "p1": p1,
+                "median": median,
+                "p99": p99,
+                "relative": math.exp(p99 - p1) if self.measure.is_ratio else p99 - p1,
+                "log10_p": high - low,
+                "janus": bool((p1 - null) * (p99 - null) < 0.0),
+            },
+            dtype=object,
+        )
+
+    def decomposition(self) -> pd.DataFrame:
+        """Return which choice moves the estimate: shares of the variance of the estimates.
+
+        Returns
+        -------
+        DataFrame
+            A row a choice: ``alone``, the share explained by this choice by itself (R² of its means), and
+            ``unique``, the share lost when it is left out of the model of all main effects. Both agree in a
+            full grid; what all main effects leave (interactions) stands in the last row, "interactions". NaN
+            when all estimates are equal.
+        """
+        import pandas as pd
+
+        y = self._frame["estimate"].to_numpy(dtype=np.float64)
+        centred = y - y.mean()
+        total = float(centred @ centred)
+        columns = {c: self._dummies(c) for c in self.choices}
+
+        def explained(names: Sequence[str]) -> float:
+            if not names or total <= 0.0:
+                return math.nan if total <= 0.0 else 0.0
+            design = np.column_stack([np.ones(len(y)), *(columns[c] for c in names)])
+            beta = np.linalg.lstsq(design, centred, rcond=None)[0]
+            rest = centred - design @ beta
+            return 1.0 - float(rest @ rest) / total
+
+        full = explained(self.choices)
+        rows = []
+        for choice in self.choices:
+            others = [c for c in self.choices if c != choice]
+            rows.append((choice, explained([choice]), full - explained(others)))
+        rows.append(("interactions", 1.0 - full, 1.0 - full))
+        return pd.DataFrame(rows, columns=["choice", "alone", "unique"])
+
+    def _dummies(self, choice: str) -> FloatArray:
+        values = self._frame[choice].to_numpy()
+        options = list(dict.fromkeys(values))[1:]
+        rows = [[value == option for option in options] for value in values]
+        return np.array(rows, dtype=np.float64).reshape(len(values), -1)
+
+    def __repr__(self) -> str:
+        shares, f = self.shares(), self._frame["estimate"]
+        return (
+            f"Multiverse of {len(f):,} analyses: {self.measure.code} {f.min():.3f} to {f.max():.3f}, "
+            f"median {f.median():.3f}; interval above the null {shares['above']:.0%}, below "
+            f"{shares['below']:.0%}"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"
+
+
+def multiverse(
+    specifications: Iterable[Specification | tuple[Mapping[str, str], EffectSizes, PoolModel]],
+    *,
+    level: float = 0.95,
+) -> Multiverse:
+    """Fit all specifications of a question.
+
+    Parameters
+    ----------
+    specifications : iterable of Specification, or of (choices, effects, model)
+        Ready pairs of effects and model with the choices that led to them. Common-effect and random-effects
+        models go through the kernel in one batch per estimator of tau2, others are fitted one by one.
+    level : float, default 0.95
+        Of the intervals.
+
+    Returns
+    -------
+    Multiverse
+
+    Raises
+    ------
+    UsageError
+        No specification, different names of choices, different measures (give each its own multiverse).
+
+    References
+    ----------
+    Simonsohn, U., Simmons, J. P. and Nelson, L. D. (2020). Nat Hum Behav 4:1208-1214. Voracek, M.,
+    Kossmeier, M. and Tran, U. S. (2019). Z Psychol 227:64-82.
+
+    Examples
+    --------
+    Teacher expectancy, Raudenbush (2009), p. 302: common effect 0.0604, DL 0.0893, REML 0.0837.
+
+    >>> from mtmeta.models.pool import CommonEffect
+    >>> y = [.03, .12, -.14, 1.18, .26, -.06, -.02, -.32, .27, .80, .54, .18, -.02, .23, -.18, -.06, .30, .07,
+    ...      -.07]
+    >>> v = [.0156, .0216, .0279, .1391, .1362, .0106, .0106, .0484, .0269, .0630, .0912, .0497, .0835, .0841,
+    ...      .0253, .0279, .0193, .0088, .0303]
+    >>> es = EffectSizes.of(y, v, "SMD")
+    >>> models = {"EE": CommonEffect(), "DL": RandomEffects("DL"), "REML": RandomEffects("REML")}
+    >>> found = multiverse(({"model": name}, es, model) for name, model in models.items())
+    >>> found.to_frame()["estimate"].round(4).tolist()
+    [0.0604, 0.0893, 0.0837]
+    """
+    import pandas as pd
+
+    check_level(level)
+    all_of_them = tuple(s if isinstance(s, Specification) else Specification(*s) for s in specifications)
+    choices, measure = _agree(all_of_them)
+    fits = _fit(all_of_them)
+    half = _quantile(fits.df, level) * fits.se
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = np.abs((fits.estimate - measure.null) / fits.se)
+    frame = pd.DataFrame(
+        {
+            **{c: [s.choices[c] for s in all_of_them] for c in choices},
+            "estimate": fits.estimate,
+            "se": fits.se,
+            "ci_low": fits.estimate - half,
+            "ci_high": fits.estimate + half,
+            "pvalue": np.where(
+                np.isinf(fits.df), 2.0 * special.ndtr(-statistic), 2.0 * special.stdtr(fits.df, -statistic)
+            ),
+            "tau2": fits.tau2,
+            "i2": fits.i2,
+            "k": fits.k.astype(np.int64),
+        }
+    )
+    return Multiverse(all_of_them, choices, measure, level, frame)
+
+
+# inside -----------------------------------------------------------------------------------------------------
+
+
+def _quantile(df: FloatArray, level: float) -> FloatArray:
+    p = 0.5 + 0.5 * level
+    infinite = np.isinf(df)
+    return np.array(np.where(infinite, special.ndtri(p), special.stdtrit(np.where(infinite, 1.0, df), p)))
+
+
+def _agree(specifications: tuple[Specification, ...]) -> tuple[tuple[str, ...], Measure]:
+    if not specifications:
+        raise UsageError("a multiverse needs at least one specification and there is none")
+    first = specifications[0]
+    names = tuple(first.choices)
+    reserved = {"estimate", "se", "ci_low", "ci_high", "pvalue", "tau2", "i2", "k"} & set(names)
+    if reserved:
+        taken = ", ".join(sorted(reserved))
+        raise UsageError(f"a choice cannot be named {taken}: that is a column of the answers")
+    for i, one in enumerate(specifications):
+        if set(one.choices) != set(names):
+            raise UsageError(
+                f"specification {i + 1} has the choices {', '.join(one.choices)} and the first has "
+                f"{', '.join(names)}; all must name the same choices"
+            )
+        if one.effects.measure != first.effects.measure:
+            raise UsageError(
+                f"specification {i + 1} is on {one.effects.measure.code} and the first on "
+                f"{first.effects.measure.code}; estimates on different scales share no curve: make two"
+            )
+    return names, first.effects.measure
+
+
+def _fit(specifications: tuple[Specification, ...]) -> Refits:
+    """Fit in one batch per estimator of tau2 and model, the others one by one."""
+    names = tuple(Refits.__dataclass_fields__)
+    out = {name: np.empty(len(specifications)) for name in names}
+    groups: dict[PoolModel, list[int]] = {}
+    for i, one in enumerate(specifications):
+        if batched(one.model):
+            groups.setdefault(one.model, []).append(i)
+            continue
+        try:
+            result = one.model.fit(one.effects)
+        except ModelError as why:
+            said = ", ".join(f"{c}={o}" for c, o in one.choices.items())
+            raise ModelError(f"the specification {said}: {why}") from why
+        for name in names:
+            out[name][i] = float(getattr(result, name))
+    for model, rows in groups.items():
+        if not batched(model):
+            continue
+        got = answers(model, _batch(model, [specifications[i].effects for i in rows]))
+        for name in names:
+            out[name][rows] = getattr(got, name)
+    return Refits(**out)
+
+
+def _batch(model: PoolModel, tables: list[EffectSizes]) -> kernel.KernelFit:
+    k = max(es.k for es in tables)
+    y, v = np.zeros((len(tables), k)), np.ones((len(tables), k))
+    present = np.zeros((len(tables), k), dtype=np.bool_)
+    for i, es in enumerate(tables):
+        y[i, : es.k], v[i, : es.k], present[i, : es.k] = es.yi, es.vi, True
+    if isinstance(model, RandomEffects) and isinstance(model.tau2, str):
+        return kernel.fit(y, v, method=model.tau2, present=present)
+    given = float(model.tau2) if isinstance(model, RandomEffects) else 0.0
+    return kernel.fit(y, v, tau2=given, present=present)
