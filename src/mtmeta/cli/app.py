@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mtmeta.cli.check import check
+from mtmeta.cli.diff import diff
 from mtmeta.cli.echo import echo
 from mtmeta.cli.effects import effects
 from mtmeta.cli.figures import figures
@@ -41,5 +42,5 @@ def _root(
     """Meta-analysis from the printed number to the published figure."""
 
 
-for command in (run, check, effects, pool, figures, verify, echo, why):
+for command in (run, check, effects, pool, figures, verify, diff, echo, why):
     app.command()(command)

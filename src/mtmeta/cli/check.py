@@ -15,22 +15,39 @@ def check(
         list[Path] | None, typer.Argument(help="Records or analyses; studies/ and analyses/ by default.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Suspects fail the check too.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Re-pool what uses a suspect row: without it, and mended.")
+    ] = False,
+    retracted: Annotated[
+        Path | None,
+        typer.Option(
+            help="List of retracted works: one DOI, PMID or title a line, or Retraction Watch's CSV."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
 ) -> None:
     """Check records and analysis files; every problem of every file is told at once.
 
-    Example: mtmeta check studies/cardiac
+    Records of one folder and the analyses beside them are checked together by default: then the k and n
+    that reviews print are held against the records too.
+
+    Example: mtmeta check --cost
     """
     from mtmeta.audit.check import check_paths, default_paths
+    from mtmeta.audit.checks.references import read_retracted
+    from mtmeta.audit.cost import in_words
     from mtmeta.cli.console import print_json, progress
 
+    works = None if retracted is None else read_retracted(retracted)
     with progress("checking") as step:
-        findings, counted = check_paths(paths or default_paths(), progress=step)
+        findings, counted = check_paths(paths or default_paths(), retracted=works, cost=cost, progress=step)
     if as_json:
         print_json([f.as_dict() for f in findings])
     else:
         for finding in findings:
             typer.echo(str(finding))
+            for moved in finding.cost:
+                typer.echo(f"    {in_words(moved)}")
         typer.echo(summary(findings, counted))
     failing = {"error", "suspect"} if strict else {"error"}
     if any(f.severity in failing for f in findings):

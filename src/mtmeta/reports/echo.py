@@ -96,8 +96,8 @@ def _stars(p: float) -> str:
 def scored_tau2(yi: FloatArray, vi: FloatArray) -> float:
     """REML estimate of tau2 as metafor iterates it: Fisher scoring from Hedges' estimate, to a step of 1e-5.
 
-    Where the maximum is at zero the iteration halves its steps and stops a little above, which shows in print as
-    0.0000; where it is not, the digits printed are those of the maximum.
+    Where the maximum is at zero the iteration halves its steps and stops a little above, which shows in print
+    as 0.0000; where it is not, the digits printed are those of the maximum.
     """
     k = len(yi)
     tau2 = max(0.0, float(np.var(yi, ddof=1) - vi.mean()))

@@ -1,0 +1,107 @@
+"""What changed between two states: planted trials and corrections are named with what they move."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mtmeta.errors import UsageError
+from mtmeta.records.locate import data_folder
+from mtmeta.reports.diff import conclusion, diff, diff_html, state_of
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "review"
+    shutil.copytree(data_folder("studies") / "icu", root / "studies" / "icu")
+    (root / "analyses").mkdir()
+    shutil.copy(data_folder("analyses") / "icu-anxiety.yaml", root / "analyses")
+    return root
+
+
+def git(root: Path, *args: str) -> None:
+    who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", "-C", str(root), *who, *args], check=True, capture_output=True)
+
+
+def test_nothing_changed(project: Path) -> None:
+    state = state_of(str(project), project=project)
+    (only,) = diff(state, state)
+    assert (only.status, only.moved_by, only.conclusion_changed) == ("same", {}, False)
+    assert "Nothing changed" in diff_html(diff(state, state), old="a", new="b")
+
+
+def test_a_correction_is_named_with_what_it_moves(project: Path) -> None:
+    git(project, "init", "-q")
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "first")
+    record = project / "studies" / "icu" / "wong-2001.yaml"
+    record.write_text(record.read_text(encoding="utf-8").replace("-1.834072", "-0.834072"), encoding="utf-8")
+    (item,) = diff(state_of("HEAD", project=project), state_of(str(project), project=project))
+    assert item.status == "changed"
+    assert list(item.moved_by) == ["wong-2001"]
+    assert item.verdict is not None
+    assert item.verdict.causes == ("data", "published")
+    estimate = next(m for m in item.verdict.moved if m.name == "estimate")
+    assert estimate.new is not None
+    assert estimate.old is not None
+    assert item.moved_by["wong-2001"] == pytest.approx(estimate.new - estimate.old, rel=1e-9)
+
+
+def test_a_trial_that_went_changes_the_conclusion(project: Path) -> None:
+    before = state_of(str(project), project=project)
+    analysis = project / "analyses" / "icu-anxiety.yaml"
+    text = analysis.read_text(encoding="utf-8")
+    analysis.write_text(
+        text.replace(
+            "measure: SMD\nbetter",
+            "  exclude:\n    chlan-1997-1998: a test\n    han-2010: a test\nmeasure: SMD\nbetter",
+            1,
+        ),
+        encoding="utf-8",
+    )
+    (item,) = diff(before, state_of(str(project), project=project))
+    assert {"chlan-1997-1998", "han-2010"} <= set(item.moved_by)
+    assert item.conclusion_then == "favours music"
+    assert item.conclusion_changed == (item.conclusion_now != "favours music")
+    page = diff_html((item,), old="<script>", new="now")
+    assert "<script>" not in page
+    assert "han-2010" in page
+
+
+def test_new_and_gone_questions(project: Path) -> None:
+    state = state_of(str(project), project=project)
+    assert [d.status for d in diff({}, state)] == ["new"]
+    assert [d.status for d in diff(state, {})] == ["gone"]
+
+
+def test_conclusions_follow_the_direction_of_the_scale() -> None:
+    def lock(ci: list[float], better: str, measure: str = "SMD") -> dict[str, object]:
+        return {"results": {"measure": measure, "ci": ci, "better": better}}
+
+    assert conclusion(lock([-1.0, -0.2], "lower")) == "favours music"
+    assert conclusion(lock([-1.0, -0.2], "higher")) == "favours control"
+    assert conclusion(lock([-1.0, 0.2], "lower")) == "no clear difference"
+    assert conclusion(lock([0.5, 0.9], "lower", "RR")) == "favours music"
+    assert conclusion(lock([0.5, 1.9], "lower", "RR")) == "no clear difference"
+
+
+def test_a_place_that_is_none_says_what_would_be(project: Path) -> None:
+    with pytest.raises(UsageError, match="git"):
+        state_of("no-such-revision", project=project)
+    with pytest.raises(UsageError, match="is no revision"):
+        state_of("--output=x", project=project)
+    with pytest.raises(UsageError, match="no folders analyses and studies"):
+        state_of(str(project / "studies"), project=project)
+
+
+def test_lock_files_are_states_too(project: Path) -> None:
+    state = state_of(str(project), project=project)
+    path = project / "old.lock.json"
+    path.write_text(json.dumps(state["icu-anxiety"]))
+    (item,) = diff(state_of(str(path), project=project), state)
+    assert item.status == "same"
