@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtmeta.audit.files import read_analyses
+from mtmeta.audit.checks.references import Retracted
+from mtmeta.audit.checks.totals import contradicted_totals
+from mtmeta.audit.cost import largest_move, with_costs
+from mtmeta.audit.files import NamedAnalysis, read_analyses
 from mtmeta.audit.findings import Finding, Severity
 from mtmeta.audit.hunt import hunt
-from mtmeta.errors import Problem, RecordError, UsageError
+from mtmeta.audit.run import AnalysisRun, run_analysis
+from mtmeta.errors import MtmetaError, Problem, RecordError, UsageError
 from mtmeta.records.folder import Studies, read_studies
 from mtmeta.records.integrity import answer_of, integrity_problems
 from mtmeta.records.schema import Checked, Study
@@ -48,9 +52,27 @@ def _is_analysis(path: Path) -> bool:
 
 
 def check_paths(
-    paths: Iterable[Path], *, progress: Callable[[int, int], None] | None = None
+    paths: Iterable[Path],
+    *,
+    retracted: Retracted | None = None,
+    cost: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[tuple[Finding, ...], Counted]:
     """Check records and analysis files.
+
+    Where both are given, the numbers of trials and participants that reviews print are held against the
+    records.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files and folders of records; a folder ``analyses``, or files in one.
+    retracted : Retracted, optional
+        Works that were withdrawn.
+    cost : bool
+        Whether to re-pool every analysis that uses a suspect row, and order the findings by what they move.
+    progress : callable, optional
+        Called with the records read and of all.
 
     Returns
     -------
@@ -59,20 +81,37 @@ def check_paths(
     counted : Counted
     """
     findings: list[Finding] = []
-    records = analyses = 0
+    named: list[NamedAnalysis] = []
+    folders: list[Studies] = []
     for path in paths:
         try:
             if _is_analysis(path):
-                analyses += len(read_analyses([path]))
+                named += read_analyses([path])
             else:
                 studies = read_studies(path, progress=progress)
-                records += len(studies)
+                folders.append(studies)
                 findings += _integrity(studies)
-                findings += hunt(studies)
+                findings += hunt(studies, retracted=retracted, progress=progress)
         except RecordError as error:
             findings += [_unreadable(problem) for problem in error.problems]
-    findings.sort(key=lambda f: (_ORDER[f.severity], f.path, f.line, f.code))
-    return tuple(findings), Counted(records, analyses)
+    if named and len(folders) == 1:
+        runs = _runs(named, folders[0])
+        findings += contradicted_totals(runs)
+        if cost:
+            findings = list(with_costs(findings, [run for _, run in runs]))
+    findings.sort(key=lambda f: (_ORDER[f.severity], -largest_move(f), f.path, f.line, f.code))
+    return tuple(findings), Counted(sum(map(len, folders)), len(named))
+
+
+def _runs(named: list[NamedAnalysis], studies: Studies) -> list[tuple[str, AnalysisRun]]:
+    runs = []
+    for item in named:
+        try:
+            runs.append((str(item.path), run_analysis(item.analysis, studies)))
+        except MtmetaError:
+            # an analysis that these records cannot answer has no totals; `mtmeta run` tells why
+            continue
+    return runs
 
 
 def _unreadable(problem: Problem) -> Finding:
@@ -96,6 +135,9 @@ def _integrity(studies: Studies) -> list[Finding]:
             corrected, flagged = answer is not None, _flagged(study, problem.outcome)
             known = problem.severity == "warning" or corrected or flagged
             severity: Severity = "note" if known else "error"
+            if problem.code == "score-outside-range" and not corrected and not flagged:
+                # it rests on the library's range, not on the record alone
+                severity = "suspect"
             kept = flagged and not corrected and problem.severity == "error"
             told = " (flagged; not pooled)" if kept else ""
             name = study.id if problem.outcome is None else f"{study.id}/{problem.outcome}"

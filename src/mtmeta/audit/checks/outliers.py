@@ -10,7 +10,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-from mtmeta.audit.checks.rows import EffectRow, Suspicion
+from mtmeta.audit.checks.rows import EffectRow, Limits, Suspicion
 
 __all__ = ["distances", "implausible_effects", "quantile_of"]
 
@@ -20,6 +20,7 @@ _FEWEST, _MANY = 4, 200
 # Larger than 99 of 100 effects of the Cochrane corpus; or further from its set than 95 of 100 are from
 # theirs and at the same time larger than 90 of 100
 _HUGE, _APART, _LARGE = 0.99, 0.95, 0.9
+_DEFAULT = Limits()
 
 
 def distances(yi: FloatArray, vi: FloatArray) -> FloatArray:
@@ -72,25 +73,29 @@ def quantile_of(what: str, quantile: float) -> float:
     return float((size if what == "size" else distance)[np.flatnonzero(at == quantile)[0]])
 
 
-def implausible_effects(rows: tuple[EffectRow, ...]) -> Iterator[Suspicion]:
+def implausible_effects(rows: tuple[EffectRow, ...], limits: Limits = _DEFAULT) -> Iterator[Suspicion]:
     """Find effects that stand apart from their set, or are larger than trials ever show.
 
     The remedy depends on what divides them by: where the effect divided by the square root of the arm size
     falls among the others, an SE was probably read as an SD.
     """
     sets, where = _sets(rows)
+    far = quantile_of("distance", _APART) if limits.apart is None else limits.apart
+    large = quantile_of("size", _LARGE) if limits.large is None else limits.large
+    largest = quantile_of("size", _HUGE) if limits.huge is None else limits.huge
     measured: dict[Key, tuple[FloatArray, FloatArray]] = {}
+    position = {key: {id(m): i for i, m in enumerate(members)} for key, members in sets.items()}
     for row, key in zip(rows, where, strict=True):
         members = sets[key]
         if key not in measured:
             yi, vi = np.array([m.g for m in members]), np.array([m.v for m in members])
             measured[key] = yi, distances(yi, vi) if len(members) >= _FEWEST else np.full(len(yi), math.nan)
         yi, z = measured[key]
-        i = next(j for j, m in enumerate(members) if m is row)
-        apart = abs(z[i]) > quantile_of("distance", _APART)
-        huge = abs(row.g) > quantile_of("size", _HUGE)
+        i = position[key][id(row)]
+        apart = abs(z[i]) > far
+        huge = abs(row.g) > largest
         # in a small set, or one that is wild throughout, only an effect that is large in itself counts
-        if huge or (apart and abs(row.g) > quantile_of("size", _LARGE)):
+        if huge or (apart and abs(row.g) > large):
             yield _suspicion(row, np.delete(yi, i), float(z[i]), huge)
 
 

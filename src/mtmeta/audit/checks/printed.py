@@ -6,15 +6,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mtmeta.audit.checks.rows import Suspicion
+from mtmeta.audit.checks.rows import Arm, EffectRow, Limits, Suspicion, arms_of, ulp
 from mtmeta.effects.select import Row
 from mtmeta.records import schema as rec
 
-__all__ = ["contradicted_p", "off_centre"]
+__all__ = ["contradicted_p", "contradicted_report", "contradicted_statistic", "off_centre"]
 
-# Two statistics that tell the same story differ by rounding and by the test used (pooled or Welch, adjusted
-# or not); half a standard normal deviate is more than these make in samples of ten and more
-_GAP = 0.5
+RATIOS = frozenset({"OR", "RR", "HR", "IRR", "PETO", "ROM"})
+
+_DEFAULT = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _printed(text: str) -> tuple[float, float] | None:
     return _deviate(min(value + half, 1.0)), high
 
 
-def contradicted_p(row: Row) -> Iterator[Suspicion]:
+def contradicted_p(row: Row, limits: Limits = _DEFAULT) -> Iterator[Suspicion]:
     """Recompute the P value from means, spreads and sizes and hold it against the printed one.
 
     Where the printed P follows from the same numbers with the spreads read as standard errors, that is said
@@ -108,10 +108,10 @@ def contradicted_p(row: Row) -> Iterator[Suspicion]:
         z = _deviate(value)
         return max(low - z, z - high, 0.0)
 
-    if gap(p) <= _GAP:
+    if gap(p) <= limits.gap:
         return
     evidence: dict[str, float | str] = {"p_printed": data.p, "p_from_values": p, "p_if_sd_is_se": p_se}
-    if p < p_se and gap(p_se) <= _GAP:
+    if p < p_se and gap(p_se) <= limits.gap:
         yield Suspicion(
             "se-as-sd",
             row,
@@ -139,27 +139,143 @@ def off_centre(row: Row) -> Iterator[Suspicion]:
     low, high, estimate = data.ci_low, data.ci_high, data.estimate
     if not low < estimate < high:
         return
-    if data.measure in ("OR", "RR", "HR", "IRR", "PETO", "ROM") and data.scale == "natural":
+    if data.measure in RATIOS and data.scale == "natural":
         if low <= 0:
             return
         # a lower limit of 0.05 was anything from 0.045 to 0.055: rounding alone moves the centre so much
-        slack = 0.5 * (_ulp(low) / low + _ulp(high) / high) / 2.0 + 0.5 * _ulp(estimate) / estimate
+        slack = 0.5 * (ulp(low) / low + ulp(high) / high) / 2.0 + 0.5 * ulp(estimate) / estimate
         low, high, estimate = math.log(low), math.log(high), math.log(estimate)
     else:
-        slack = 0.5 * (_ulp(low) + _ulp(high)) / 2.0 + 0.5 * _ulp(estimate)
+        slack = 0.5 * (ulp(low) + ulp(high)) / 2.0 + 0.5 * ulp(estimate)
     centre, width = (low + high) / 2.0, high - low
     if abs(estimate - centre) > slack + 0.04 * width:
+        evidence: dict[str, float | str] = {
+            "estimate": data.estimate,
+            "ci_low": data.ci_low,
+            "ci_high": data.ci_high,
+        }
+        other = _other_scale(data)
+        if other is not None:
+            yield Suspicion(
+                "log-as-natural" if data.scale == "natural" else "natural-as-log",
+                row,
+                f"[{data.ci_low:g}, {data.ci_high:g}] centres {data.estimate:g} on the {other} scale, not on "
+                f"the {data.scale} one under which it stands",
+                evidence,
+                f"look up whether the source prints {data.measure} or its logarithm; write scale accordingly",
+            )
+            return
         yield Suspicion(
             "asymmetric-interval",
             row,
             f"the estimate {data.estimate:g} is not in the middle of [{data.ci_low:g}, {data.ci_high:g}]",
-            {"estimate": data.estimate, "ci_low": data.ci_low, "ci_high": data.ci_high},
+            evidence,
             "look up estimate and limits; one of them may have lost a digit",
         )
 
 
-def _ulp(value: float) -> float:
-    """One unit in the last decimal that was written."""
-    text = repr(float(value))
-    decimals = len(text.partition(".")[2]) if "e" not in text else 12
-    return float(10.0 ** -min(decimals if not text.endswith(".0") else 0, 12))
+def _other_scale(data: rec.IntervalEffect) -> str | None:
+    """Name the scale on which the interval of a ratio does centre its estimate, if that is the other one."""
+    if data.measure not in RATIOS:
+        return None
+    low, high, estimate = data.ci_low, data.ci_high, data.estimate
+    slack = 0.25 * (ulp(low) + ulp(high)) + 0.5 * ulp(estimate)
+    if data.scale == "log":
+        if min(low, estimate) <= 0:
+            return None
+        slack = 0.25 * (ulp(low) / low + ulp(high) / high) + 0.5 * ulp(estimate) / estimate
+        low, high, estimate = math.log(low), math.log(high), math.log(estimate)
+    if abs(estimate - (low + high) / 2.0) > slack + 0.01 * (high - low):
+        return None
+    return "logarithmic" if data.scale == "natural" else "natural"
+
+
+def contradicted_statistic(row: Row, limits: Limits = _DEFAULT) -> Iterator[Suspicion]:
+    """Hold the P value that follows from a printed t, z or F against the printed one."""
+    data = row.outcome.data
+    if not isinstance(data, rec.Test) or data.p is None or data.value is None:
+        return
+    open_range, p = _printed(data.p), _p_of_test(data)
+    if open_range is None or p is None:
+        return
+    low, high = open_range
+    z = _deviate(p)
+    if max(low - z, z - high) > limits.gap:
+        yield Suspicion(
+            "p-contradicts-values",
+            row,
+            f"{data.statistic} {data.value:g} gives P {p:.2g}, the source prints {data.p}",
+            {"p_printed": data.p, "p_from_statistic": p},
+            "look up statistic, degrees of freedom and P; do not pool before it is clear",
+        )
+
+
+def _p_of_test(data: rec.Test) -> float | None:
+    from scipy.special import erfc, fdtrc, stdtr
+
+    value = data.value
+    assert value is not None
+    df = data.df
+    if df is None and data.n_music and data.n_control and data.groups == 2:
+        df = data.n_music + data.n_control - 2.0
+    if data.statistic == "z":
+        return float(erfc(abs(value) / math.sqrt(2.0)))
+    if df is None or df <= 0:
+        return None
+    if data.statistic == "t":
+        return float(2.0 * stdtr(df, -abs(value)))
+    if data.statistic == "F" and value >= 0:
+        return float(fdtrc(data.df1 or float(max(data.groups - 1, 1)), df, value))
+    return None
+
+
+def contradicted_report(row: Row, own: EffectRow | None) -> Iterator[Suspicion]:
+    """Hold the effect that the source itself computed from the row against the one that follows from it.
+
+    A review prints arms and effect side by side; where the effect does not follow from the arms, one of them
+    was mistyped. Only SMDs and mean differences of raw means are compared. With or without correction and
+    with either SD, an SMD moves by a tenth of itself; more than that and more than rounding is told.
+    """
+    told, arms = row.outcome.reported, arms_of(row.outcome)
+    if told is None or told.estimate is None or arms is None:
+        return
+    if told.measure == "SMD" and own is not None:
+        ours = own.g
+    elif told.measure == "MD" and not (math.isnan(arms[0].mean) or math.isnan(arms[1].mean)):
+        ours = arms[0].mean - arms[1].mean
+    else:
+        return
+    rounding = 0.5 * ulp(told.estimate) + _rounding(arms, told.measure)
+    slack = rounding + (0.1 * abs(told.estimate) if told.measure == "SMD" else 0.0)
+    if abs(ours - told.estimate) <= slack:
+        return
+    opposite = abs(ours + told.estimate) <= slack
+    evidence: dict[str, float | str] = {"from_values": ours, "printed_effect": told.estimate}
+    message = f"the values give {told.measure} {ours:.2f}, the source computed {told.estimate:.2f} from them"
+    remedy = "look the row up: one of means, SDs, sizes and effect was mistyped"
+    code = "effect-contradicts-values"
+    if opposite:
+        code, remedy = "sign-contradicts-report", "the arms are exchanged, or one sign is turned; look it up"
+    elif told.measure == "SMD" and own is not None and own.arm_size > 1:
+        as_se = ours / math.sqrt(own.arm_size)
+        if (
+            abs(as_se - told.estimate)
+            <= rounding + 0.2 * abs(told.estimate)
+            < abs(ours - told.estimate) / 2.0
+        ):
+            code, remedy = "se-as-sd", "the typed SDs are standard errors: write se instead of sd"
+            evidence["g_if_sd_is_se"] = as_se
+    yield Suspicion(code, row, message, evidence, remedy)
+
+
+def _rounding(arms: tuple[Arm, Arm], measure: str) -> float:
+    """How far the effect moves when means and SDs move within their printed digits."""
+    means = 0.5 * (ulp(arms[0].mean) + ulp(arms[1].mean))
+    if measure == "MD":
+        return means
+    sds = [a.sd for a in arms if a.sd > 0]
+    if not sds:
+        return 0.05
+    typical = min(sds)
+    part = max(0.5 * ulp(sd) / sd for sd in sds)
+    return means / typical + part * abs(arms[0].mean - arms[1].mean) / typical

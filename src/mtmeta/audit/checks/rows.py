@@ -6,16 +6,53 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from mtmeta.audit.findings import Severity
 from mtmeta.effects.compute import Computed, computed_rows
 from mtmeta.effects.select import Row, Selection
 from mtmeta.errors import AnalysisError, EffectError
+from mtmeta.records import schema as rec
 from mtmeta.records.schema import Outcome, Study
 
-__all__ = ["EffectRow", "Suspicion", "effect_rows"]
+__all__ = ["Arm", "EffectRow", "Limits", "Suspicion", "arms_of", "effect_rows", "ulp"]
 
 SOURCE = (
     "Cochrane Handbook 6.5 and 10.10.4; Maassen 2020, PLoS One 15:e0233107 (errors found on re-extraction)"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How strong evidence must be before it is told; the benchmark of planted errors varies them.
+
+    Parameters
+    ----------
+    gap : float
+        Standard normal deviates between a printed P value and the recomputed one. Half a deviate is more
+        than rounding and another test (pooled or Welch, adjusted or not) make in samples of ten and more.
+    ratio : float
+        Likelihood ratio of the error against its absence. A hundred outweighs a prior of one such error in
+        fifty rows twice over.
+    apart : float
+        Distance from the set in standard deviations: 95 of 100 Cochrane effects are nearer to theirs.
+    large, huge : float
+        Size of g that 90 and 99 of 100 Cochrane effects do not reach; None takes the shipped table's.
+    """
+
+    gap: float = 0.5
+    ratio: float = 100.0
+    apart: float | None = None
+    large: float | None = None
+    huge: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What is printed of one arm at one time, with NaN for what is not."""
+
+    n: float
+    mean: float
+    sd: float
+    se: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +90,57 @@ class Suspicion:
     others: tuple[str, ...] = ()
     """Further ids, ``trial/outcome``."""
     source: str = SOURCE
+    severity: Severity = "suspect"
+
+
+def _arm(n: int | None, value: object) -> Arm:
+    def number(name: str) -> float:
+        found = getattr(value, name, None)
+        return math.nan if found is None else float(found)
+
+    return Arm(math.nan if n is None else float(n), number("mean"), number("sd"), number("se"))
+
+
+def arms_of(outcome: Outcome, when: str = "outcome") -> tuple[Arm, Arm] | None:
+    """Return the music and the control arm of raw means.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    when : {"outcome", "baseline", "final", "change"}
+        ``outcome``: what the row is about, final values or changes. The others where they are printed.
+
+    Returns
+    -------
+    tuple of Arm or None
+        None where the row holds no raw means of two arms at that time.
+    """
+    data = outcome.data
+    if isinstance(data, rec.Means):
+        parts = [
+            (g.n, g if when == "outcome" else getattr(g, when, None)) for g in (data.music, data.control)
+        ]
+    elif isinstance(data, rec.Changes):
+        name = "change" if when == "outcome" else when
+        parts = [(g.n, getattr(g, name)) for g in (data.music, data.control)]
+    else:
+        return None
+    if any(value is None for _, value in parts):
+        return None
+    return _arm(*parts[0]), _arm(*parts[1])
+
+
+def ulp(value: float) -> float:
+    """One unit in the last decimal that was written.
+
+    Examples
+    --------
+    >>> ulp(3.25), ulp(12.0)
+    (0.01, 1.0)
+    """
+    text = repr(float(value))
+    decimals = len(text.partition(".")[2]) if "e" not in text else 12
+    return float(10.0 ** -min(decimals if not text.endswith(".0") else 0, 12))
 
 
 def sizes_of(outcome: Outcome) -> tuple[float, float] | None:
