@@ -238,6 +238,13 @@ def test_too_many_coefficients_are_refused() -> None:
         Multilevel(formula="g").fit(es)
 
 
+@pytest.mark.parametrize(("y", "v"), [(0.1, 1e-300), (0.1, 1e200), (1e150, 0.1)])
+def test_numbers_out_of_reach_are_refused(y: float, v: float) -> None:
+    es = EffectSizes.of([y, 0.4, 0.2, 0.3], [v, 0.1, 0.1, 0.1], cluster=list("aabb"))
+    with pytest.raises(ModelError, match="span more than 80 orders of magnitude"):
+        Multilevel().fit(es)
+
+
 @pytest.mark.parametrize("rho", [1.0, -0.1, 2, "0.6"])
 def test_impossible_correlations(rho: object) -> None:
     with pytest.raises(UsageError, match="must be a correlation from 0 to below 1"):

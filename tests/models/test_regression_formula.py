@@ -57,7 +57,7 @@ def test_columns(formula: str, names: list[str]) -> None:
     ("formula", "token"),
     [
         ("__import__('os')", "__import__ is not a function"),
-        ("__import__('os').system('true')", r"'\.system\('true'\)' at character 17"),
+        ("__import__('os').system('true')", "system.* at character 17 is not allowed"),
         ("eval(x)", "eval is not a function"),
         ("x.real", "'.real' at character 2"),
         ("x[0]", r"'\[0\]' at character 2"),
@@ -112,6 +112,12 @@ def test_a_column_of_a_function_s_name_is_no_way_in() -> None:
     assert design_of("log + eval", frame, STUDY).names == ("Intercept", "log", "eval")
     with pytest.raises(UsageError, match="'log' is both a column and a function"):
         design_of("log(x) + log", frame, STUDY)
+
+
+@pytest.mark.parametrize("formula", ["x - x - 1", "0", "-1"])
+def test_nothing_left(formula: str) -> None:
+    with pytest.raises(UsageError, match="has neither an intercept nor a moderator"):
+        design_of(formula, FRAME, STUDY)
 
 
 def test_nothing_of_the_caller_is_seen() -> None:

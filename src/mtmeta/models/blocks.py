@@ -25,6 +25,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 _LOG_2PI = float(np.log(2 * np.pi))
+_SMALL = 1e-80
 _CHUNK = 2_000_000  # elements of the largest temporary in batched likelihoods
 
 
@@ -89,7 +90,18 @@ def arrange(y: FloatArray, v: FloatArray, x: FloatArray, cluster: Sequence[str],
     cluster : sequence of length k
     rho : float or None
         Sampling correlation within clusters; None for independent sampling errors.
+
+    Raises
+    ------
+    ModelError
+        Numbers too large or too small to be squared and cubed safely.
     """
+    reach = max(float(v.max()), float(np.abs(y).max()) ** 2)
+    if float(v.min()) < _SMALL or reach > 1 / _SMALL or reach / float(v.min()) > 1 / _SMALL:
+        raise ModelError(
+            "variances or squared effects span more than 80 orders of magnitude, or are that far from 1; a "
+            "variance is wrong, or the scale of the effects is"
+        )
     labels, index = np.unique(np.asarray(cluster, dtype=object).astype(str), return_inverse=True)
     order = np.argsort(index, kind="stable")
     sizes = np.bincount(index, minlength=len(labels))

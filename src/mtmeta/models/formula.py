@@ -367,6 +367,8 @@ def design_of(formula: str, moderators: pd.DataFrame | None, study: Sequence[str
     spec = built.model_spec
     names = tuple(_plain(name) for name in spec.column_names)
     matrix = np.asarray(built, dtype=np.float64)
+    if not names:
+        raise UsageError(f"formula {formula!r} has neither an intercept nor a moderator")
     _require_rank(matrix, names)
 
     def build(new: pd.DataFrame) -> FloatArray:

@@ -27,7 +27,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 _MOST = 1_000_000
-_CHUNK = 20_000
+_CHUNK = 4_000_000  # numbers in the largest temporary
 # statistics that differ by less are ties, as in metafor's permutest (its comptol, √ machine epsilon)
 _TIE = 1.4901161193847656e-08
 
@@ -215,13 +215,14 @@ def _flip(
     total, exact = _total(2**es.k, permutations, es.k)
     y = es.yi - es.measure.null
     if exact:  # a flip of all signs turns the statistic: half of them tell all
-        bits = np.arange(2 ** (es.k - 1))[:, None] >> np.arange(es.k)
-        signs = 1.0 - 2.0 * (bits & 1)
+        bits = (np.arange(2 ** (es.k - 1))[:, None] >> np.arange(es.k)) & 1
+        signs = (1 - 2 * bits).astype(np.int8)
     else:
-        signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(total, es.k))
-        signs[0] = 1.0
+        signs = _some_signs(total, es.k, np.random.default_rng(seed))
     tau2 = model.tau2 if isinstance(model, RandomEffects) else 0.0
-    z, _ = _statistics(_refit(signs * y, es.vi, tau2), ci, [0])
+    step = max(1, _CHUNK // es.k)
+    parts = [signs[i : i + step] for i in range(0, len(signs), step)]
+    z = np.concatenate([_statistics(_refit(part * y, es.vi, tau2), ci, [0])[0] for part in parts])
     observed = z[0]
     if exact:
         z = np.concatenate([z, -z])
@@ -245,7 +246,9 @@ def _reorder(
     sizes = np.bincount(label)
     count = math.factorial(es.k) // math.prod(math.factorial(int(n)) for n in sizes)
     total, exact = _total(count, permutations, es.k)
-    orders = _all_orders(sizes) if exact else _some_orders(label, total - 1, np.random.default_rng(seed))
+    step = max(1, _CHUNK // design.matrix.size)
+    rng = np.random.default_rng(seed)
+    orders = _all_orders(sizes, step) if exact else _some_orders(label, total - 1, step, rng)
     tested = list(design.tested())
     first_z, first_qm = _fit_orders(model, es, rows[label][None], tested)
     parts = [] if exact else [(first_z, first_qm)]
@@ -279,14 +282,21 @@ def _refit(
     return kernel.fit(y, v, tau2=tau2, design=design)
 
 
-def _some_orders(label: IntArray, number: int, rng: np.random.Generator) -> Iterator[IntArray]:
-    """Random orders of the labels, in chunks of shape (B, k)."""
-    for start in range(0, number, _CHUNK):
-        yield rng.permuted(np.tile(label, (min(_CHUNK, number - start), 1)), axis=1)
+def _some_signs(total: int, k: int, rng: np.random.Generator) -> npt.NDArray[np.int8]:
+    """Random signs (total, k), those of the data first."""
+    signs = rng.choice(np.array([-1, 1], dtype=np.int8), size=(total, k))
+    signs[0] = 1
+    return signs
 
 
-def _all_orders(sizes: IntArray) -> Iterator[IntArray]:
-    """All distinct orders of labels that occur `sizes` times, in chunks of shape (B, k)."""
+def _some_orders(label: IntArray, number: int, step: int, rng: np.random.Generator) -> Iterator[IntArray]:
+    """Random orders of the labels, `step` at a time, (step, k)."""
+    for start in range(0, number, step):
+        yield rng.permuted(np.tile(label, (min(step, number - start), 1)), axis=1)
+
+
+def _all_orders(sizes: IntArray, step: int) -> Iterator[IntArray]:
+    """All distinct orders of labels that occur `sizes` times, `step` at a time, (step, k)."""
     k = int(sizes.sum())
     orders = np.zeros((1, k), dtype=np.int16)
     free = np.arange(k)[None, :]
@@ -298,5 +308,5 @@ def _all_orders(sizes: IntArray) -> Iterator[IntArray]:
         orders = np.repeat(orders, len(chosen), axis=0)
         np.put_along_axis(orders, places, np.int16(group), axis=1)
         free = free[:, rest].reshape(len(places), left - n)
-    for start in range(0, len(orders), _CHUNK):
-        yield orders[start : start + _CHUNK].astype(np.intp)
+    for start in range(0, len(orders), step):
+        yield orders[start : start + step].astype(np.intp)
