@@ -27,21 +27,16 @@ def _several(es: EffectSizes, fewest: int, what: str) -> None:
         )
 
 
-def _frame(fits: Refits, level: float, extra: dict[str, Any]) -> pd.DataFrame:
+def _frame(fits: Refits, extra: dict[str, Any]) -> pd.DataFrame:
     import pandas as pd
-    from scipy.special import stdtrit
 
-    from mtmeta.measures import check_level
-
-    check_level(level)
-    half = stdtrit(np.where(np.isinf(fits.df), 1e300, fits.df), 0.5 + level / 2.0) * fits.se
     return pd.DataFrame(
         {
             **extra,
             "estimate": fits.estimate,
             "se": fits.se,
-            "ci_low": fits.estimate - half,
-            "ci_high": fits.estimate + half,
+            "ci_low": fits.low,
+            "ci_high": fits.high,
             "tau2": fits.tau2,
             "i2": fits.i2,
             "h2": fits.h2,
@@ -107,7 +102,7 @@ def leave_one_out(
     _several(es, 2, "leaving one out")
     if len(names) < 2:
         raise ModelError(f"all effects are of one {by}; leaving it out leaves nothing")
-    return _frame(refit(model, es, present), level, {"study": names})
+    return _frame(refit(model, es, present, level=level), {"study": names})
 
 
 def influence(model: PoolModel, es: EffectSizes) -> pd.DataFrame:
@@ -270,8 +265,8 @@ def cumulative(
     step = np.empty(es.k, dtype=int)
     step[order] = np.arange(es.k)
     present = step[None, :] <= np.arange(es.k)[:, None]
-    fits = refit(model, es, present)
-    return _frame(fits, level, {"study": [es.study[i] for i in order]})
+    fits = refit(model, es, present, level=level)
+    return _frame(fits, {"study": [es.study[i] for i in order]})
 
 
 def baujat(model: PoolModel, es: EffectSizes) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from mtmeta.diagnostics.refit import FloatArray, Refits, answers, batched
+from mtmeta.diagnostics.refit import FloatArray, Refits, answers, batched, single
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import Measure, check_level
@@ -222,20 +222,19 @@ def multiverse(
     check_level(level)
     all_of_them = tuple(s if isinstance(s, Specification) else Specification(*s) for s in specifications)
     choices, measure = _agree(all_of_them)
-    fits = _fit(all_of_them)
-    half = _quantile(fits.df, level) * fits.se
+    fits = _fit(all_of_them, level)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = np.abs((fits.estimate - measure.null) / fits.se)
+    normal = np.isinf(fits.df)
+    df = np.where(normal, 1.0, fits.df)
     frame = pd.DataFrame(
         {
             **{c: [s.choices[c] for s in all_of_them] for c in choices},
             "estimate": fits.estimate,
             "se": fits.se,
-            "ci_low": fits.estimate - half,
-            "ci_high": fits.estimate + half,
-            "pvalue": np.where(
-                np.isinf(fits.df), 2.0 * special.ndtr(-statistic), 2.0 * special.stdtr(fits.df, -statistic)
-            ),
+            "ci_low": fits.low,
+            "ci_high": fits.high,
+            "pvalue": np.where(normal, 2.0 * special.ndtr(-statistic), 2.0 * special.stdtr(df, -statistic)),
             "tau2": fits.tau2,
             "i2": fits.i2,
             "k": fits.k.astype(np.int64),
@@ -245,12 +244,6 @@ def multiverse(
 
 
 # inside -----------------------------------------------------------------------------------------------------
-
-
-def _quantile(df: FloatArray, level: float) -> FloatArray:
-    p = 0.5 + 0.5 * level
-    infinite = np.isinf(df)
-    return np.array(np.where(infinite, special.ndtri(p), special.stdtrit(np.where(infinite, 1.0, df), p)))
 
 
 def _agree(specifications: tuple[Specification, ...]) -> tuple[tuple[str, ...], Measure]:
@@ -276,7 +269,7 @@ def _agree(specifications: tuple[Specification, ...]) -> tuple[tuple[str, ...], 
     return names, first.effects.measure
 
 
-def _fit(specifications: tuple[Specification, ...]) -> Refits:
+def _fit(specifications: tuple[Specification, ...], level: float) -> Refits:
     """Fit in one batch per estimator of tau2 and model, the others one by one."""
     names = tuple(Refits.__dataclass_fields__)
     out = {name: np.empty(len(specifications)) for name in names}
@@ -290,12 +283,12 @@ def _fit(specifications: tuple[Specification, ...]) -> Refits:
         except ModelError as why:
             said = ", ".join(f"{c}={o}" for c, o in one.choices.items())
             raise ModelError(f"the specification {said}: {why}") from why
-        for name in names:
-            out[name][i] = float(getattr(result, name))
+        for name, value in single(result, level=level).items():
+            out[name][i] = value
     for model, rows in groups.items():
         if not batched(model):
             continue
-        got = answers(model, _batch(model, [specifications[i].effects for i in rows]))
+        got = answers(model, _batch(model, [specifications[i].effects for i in rows]), level=level)
         for name in names:
             out[name][rows] = getattr(got, name)
     return Refits(**out)

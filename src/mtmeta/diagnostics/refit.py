@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from mtmeta.effects.table import EffectSizes
+from mtmeta.measures import check_level
 from mtmeta.models import kernel
 from mtmeta.models.pool import CommonEffect, RandomEffects
 from mtmeta.models.result import PoolModel
 
-__all__ = ["BoolArray", "FloatArray", "Refits", "answers", "batched", "refit"]
+__all__ = ["BoolArray", "FloatArray", "Refits", "answers", "batched", "refit", "single"]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -35,6 +38,9 @@ class Refits:
     h2: FloatArray
     q: FloatArray
     k: FloatArray
+    low: FloatArray
+    """Ends of the model's own interval at the level asked for."""
+    high: FloatArray
 
 
 def batched(model: PoolModel) -> TypeGuard[CommonEffect | RandomEffects]:
@@ -42,35 +48,38 @@ def batched(model: PoolModel) -> TypeGuard[CommonEffect | RandomEffects]:
     return isinstance(model, CommonEffect) or (isinstance(model, RandomEffects) and model.ci in _BATCHED)
 
 
-def refit(model: PoolModel, es: EffectSizes, present: BoolArray) -> Refits:
+def refit(model: PoolModel, es: EffectSizes, present: BoolArray, *, level: float = 0.95) -> Refits:
     """Fit `model` to subsets of the effects.
 
     Parameters
     ----------
-    model : CommonEffect, RandomEffects or any model whose result has estimate, se, df, tau2, i2, h2, q
+    model : CommonEffect, RandomEffects or any model whose result has estimate, se and k
     es : EffectSizes of k rows
     present : ndarray of bool, shape (B, k)
         One subset a row, none of them empty.
+    level : float, default 0.95
+        Of the intervals.
 
     Returns
     -------
     Refits
     """
     if not batched(model):
-        return _one_by_one(model, es, present)
+        return _one_by_one(model, es, present, level)
     if isinstance(model, RandomEffects) and isinstance(model.tau2, str):
         fits = kernel.fit(es.yi, es.vi, method=model.tau2, present=present)
     else:
         given = float(model.tau2) if isinstance(model, RandomEffects) else 0.0
         fits = kernel.fit(es.yi, es.vi, tau2=np.full(len(present), given), present=present)
-    return answers(model, fits)
+    return answers(model, fits, level=level)
 
 
-def answers(model: CommonEffect | RandomEffects, fits: kernel.KernelFit) -> Refits:
+def answers(model: CommonEffect | RandomEffects, fits: kernel.KernelFit, *, level: float = 0.95) -> Refits:
     """Turn fits of the kernel into the answers that `model` would give of each."""
     classic = fits.se[:, 0]
     se, df = _inference(model, fits, classic)
     common = isinstance(model, CommonEffect)
+    half = _quantile(df, level) * se
     return Refits(
         estimate=fits.estimate,
         se=se,
@@ -81,7 +90,15 @@ def answers(model: CommonEffect | RandomEffects, fits: kernel.KernelFit) -> Refi
         h2=np.where(fits.df > 0, fits.q / np.maximum(fits.df, 1.0), 1.0) if common else fits.h2,
         q=fits.q,
         k=fits.k,
+        low=fits.estimate - half,
+        high=fits.estimate + half,
     )
+
+
+def _quantile(df: FloatArray, level: float) -> FloatArray:
+    p = 0.5 + 0.5 * check_level(level)
+    infinite = np.isinf(df)
+    return np.array(np.where(infinite, special.ndtri(p), special.stdtrit(np.where(infinite, 1.0, df), p)))
 
 
 def _i2_of_q(fits: kernel.KernelFit) -> FloatArray:
@@ -108,10 +125,20 @@ def _inference(
     return np.where(use, adjusted, classic), np.where(use, fits.df, np.inf)
 
 
-def _one_by_one(model: PoolModel, es: EffectSizes, present: BoolArray) -> Refits:
-    names = ("estimate", "se", "se_classic", "df", "tau2", "i2", "h2", "q", "k")
-    rows = np.empty((len(names), len(present)))
+def single(result: Any, *, level: float = 0.95) -> dict[str, float]:
+    """Read the answer of one result; what a model does not know is NaN, and no df means a normal quantile."""
+    known = {name: float(getattr(result, name)) for name in ("estimate", "se", "k")}
+    optional = {
+        name: float(getattr(result, name, math.nan)) for name in ("se_classic", "tau2", "i2", "h2", "q")
+    }
+    low, high = result.ci(level)
+    return {**known, **optional, "df": float(getattr(result, "df", math.inf)), "low": low, "high": high}
+
+
+def _one_by_one(model: PoolModel, es: EffectSizes, present: BoolArray, level: float) -> Refits:
+    names = tuple(Refits.__dataclass_fields__)
+    out = {name: np.empty(len(present)) for name in names}
     for b, mask in enumerate(present):
-        result = model.fit(es.subset(mask))
-        rows[:, b] = [float(getattr(result, name)) for name in names]
-    return Refits(*(rows[names.index(f)] for f in Refits.__dataclass_fields__))
+        for name, value in single(model.fit(es.subset(mask)), level=level).items():
+            out[name][b] = value
+    return Refits(**out)
