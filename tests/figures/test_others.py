@@ -14,6 +14,11 @@ from drawn import BCG_STUDY, bcg, many, random
 from ink import outside, overlaps
 from scipy import stats
 
+from mtmeta.diagnostics.adjust import pet_peese
+from mtmeta.diagnostics.gosh import gosh
+from mtmeta.diagnostics.influence import baujat, cumulative, influence, leave_one_out
+from mtmeta.diagnostics.multiverse import Specification, multiverse
+from mtmeta.diagnostics.trim_fill import trim_and_fill
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import UsageError
 from mtmeta.figures import STYLES, alt_text, caption, draw_layout, forest_layout, funnel_layout
@@ -27,7 +32,12 @@ from mtmeta.figures.layout.multiverse import specification_layout
 from mtmeta.figures.layout.overview import CERTAINTY, gap_map_layout, rob_summary_layout, traffic_light_layout
 from mtmeta.figures.layout.pages import forest_pages
 from mtmeta.figures.layout.plot import Area, Cells, Line, Points, Ranges
-from mtmeta.figures.layout.posterior import prior_posterior_layout, shrinkage_layout
+from mtmeta.figures.layout.posterior import (
+    bayes_forest_layout,
+    posterior_layout,
+    prior_posterior_layout,
+    shrinkage_layout,
+)
 from mtmeta.figures.layout.precision import (
     caterpillar_layout,
     drapery_layout,
@@ -37,6 +47,9 @@ from mtmeta.figures.layout.precision import (
     rainforest_layout,
 )
 from mtmeta.figures.layout.regression import bubble_layout
+from mtmeta.figures.layout.rows import cumulative_layout, leave_one_out_layout
+from mtmeta.models.bayes import BayesRandomEffects
+from mtmeta.models.pool import RandomEffects
 
 STUDIES = [str(s) for s in BCG_STUDY]
 
@@ -82,7 +95,7 @@ def gosh_table(n=3000):
     return table.assign(**{"TPT Madras 1980": r.random(n) < 0.5})
 
 
-def multiverse(n=60):
+def many_analyses(n=60):
     r = rng(3)
     table = pd.DataFrame(
         {
@@ -237,7 +250,7 @@ FIGURES = {
         gosh_table(900), measure="RR", study="TPT Madras 1980", style=style
     ),
     "specification": lambda style: specification_layout(
-        multiverse(), measure="SMD", choices=["tau2", "ci"], main=4, style=style
+        many_analyses(), measure="SMD", choices=["tau2", "ci"], main=4, style=style
     ),
     "bubble": lambda style: bubble_layout(
         regression()[0], "ablat", regression()[1], labels=True, style=style
@@ -333,7 +346,7 @@ def count_most(table):
 
 
 def test_specification_curve_is_sorted_and_complete():
-    table = multiverse()
+    table = many_analyses()
     layout = specification_layout(table, measure="SMD", choices=["tau2", "ci"], main=4)
     top, bottom = layout.plots
     (ranges,) = [x for x in top.layers if isinstance(x, Ranges)]
@@ -580,3 +593,91 @@ def test_sunset_bands_end_at_their_power():
         ) == pytest.approx(power)
     with pytest.raises(UsageError, match="choose one"):
         funnel_layout(random(many(3)), power=0.2, contours=(0.05,))
+
+
+# ---- what the diagnostics and the Bayesian model give is drawn as it is ------------------------
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    return BayesRandomEffects().fit(bcg())
+
+
+def test_a_posterior_is_drawn_with_its_own_numbers(posterior):
+    layout = bayes_forest_layout(posterior, better="lower", arms=("vaccine", "control"))
+    told = dict(layout.summary)
+    assert told["Mean effect: estimate"] == posterior.mu.median
+    assert (told["New study: low"], told["New study: high"]) == posterior.new_study.ci(0.95)
+    studies = [r for r in layout.rows if r.kind == "study"]
+    assert [r.marks[1].estimate for r in studies] == list(posterior.shrinkage["mean"])
+    curve = np.array(next(r for r in layout.rows if r.kind == "pooled").marks[0].curve)
+    assert curve[:, 1] == pytest.approx(posterior.mu.pdf(curve[:, 0]) / posterior.mu.pdf(curve[:, 0]).max())
+    assert overlaps(draw_layout(layout).figure) == []
+
+
+def test_a_posterior_beside_a_classical_result(posterior):
+    layout = forest_layout([random(bcg()), posterior])
+    names = [r.cells[0].text for r in layout.rows if r.kind == "pooled"]
+    assert names == ["Random effects (DL)", "Bayesian random effects"]
+    assert layout.foot[-1].startswith(
+        "Mean effect, Bayesian random effects: posterior median with 95% credible"
+    )
+    assert layout.foot[-1].endswith("probability below the null >0.999")
+    alone = forest_layout(posterior)
+    assert "pvalue" not in dict(alone.summary)
+    assert dict(alone.summary)["pi_low"] == posterior.pi().low
+
+
+def test_prior_and_posterior_of_a_result(posterior):
+    layout = posterior_layout(posterior)
+    line = next(x for x in layout.plots[1].layers if getattr(x, "name", "") == "posterior")
+    assert line.y == pytest.approx(posterior.tau.pdf(np.array(line.x)))
+    prior = next(x for x in layout.plots[1].layers if getattr(x, "name", "") == "prior")
+    assert prior.y[0] == pytest.approx(2 * stats.norm.pdf(0, 0, 0.5))  # half-normal(0.5)
+    assert overlaps(draw_layout(layout).figure) == []
+
+
+def test_tables_of_the_diagnostics_are_drawn_as_they_come():
+    es, model = bcg(), RandomEffects()
+    fit, table = model.fit(es), influence(model, es)
+    layout = influence_layout(table, tau2=fit.tau2)
+    assert [r.marks[2].estimate for r in layout.rows] == list(table["cook"])
+    assert [r.bold for r in layout.rows] == list(table["influential"])
+    assert baujat_layout(baujat(model, es)).points().x == tuple(baujat(model, es)["contribution"])
+    assert [r.marks[0].low for r in leave_one_out_layout(leave_one_out(model, es), fit).rows][:-1] == list(
+        leave_one_out(model, es)["ci_low"]
+    )
+    grown = cumulative(model, es, by="precision")
+    assert [r.marks[0].high for r in cumulative_layout(grown, measure="RR").rows] == list(grown["ci_high"])
+    subsets = gosh(model, es, subsets=200, seed=1)
+    assert dict(gosh_layout(subsets, measure="RR").summary)["subsets"] == len(subsets)
+
+
+def test_funnel_shows_what_was_filled_in_and_adjusted():
+    es = bcg()
+    filled, adjusted = trim_and_fill(es), pet_peese(es)
+    layout = funnel_layout(RandomEffects().fit(es), filled=filled, curves=adjusted)
+    added = layout.points("filled in")
+    assert len(added.x) == filled.k0 > 0
+    assert added.x == tuple(filled.filled.effects.yi[-filled.k0 :])
+    lines = {x.name: x for x in layout.layers if isinstance(x, Line) and x.name}
+    assert lines["PET"].x[0] == adjusted.pet.limit
+    assert lines["PEESE"].x[-1] == pytest.approx(
+        adjusted.peese.limit + adjusted.peese.bias * lines["PEESE"].y[-1] ** 2
+    )
+
+
+def test_a_multiverse_is_drawn_with_its_own_choices():
+    es = bcg()
+    every = [
+        Specification({"estimator": t, "interval": c}, es, RandomEffects(tau2=t, ci=c))
+        for t in ("DL", "REML", "PM")
+        for c in ("Wald", "HKSJ")
+    ]
+    answers = multiverse(every)
+    layout = specification_layout(answers, main=2)
+    assert layout.plots[1].y.labels[:3] == ("estimator: DL", "estimator: PM", "estimator: REML")
+    (ranges,) = [x for x in layout.plots[0].layers if isinstance(x, Ranges)]
+    assert sorted(ranges.low) == sorted(answers.to_frame()["ci_low"])
+    with pytest.raises(UsageError, match="needs measure"):
+        specification_layout(answers.to_frame(), choices=["estimator"])

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from mtmeta.figures.layout.multiverse import specification_layout
     from mtmeta.figures.layout.overview import gap_map_layout, rob_summary_layout, traffic_light_layout
     from mtmeta.figures.layout.pages import forest_pages
-    from mtmeta.figures.layout.posterior import prior_posterior_layout, shrinkage_layout
+    from mtmeta.figures.layout.posterior import (
+        bayes_forest_layout,
+        posterior_layout,
+        prior_posterior_layout,
+        shrinkage_layout,
+    )
     from mtmeta.figures.layout.precision import (
         caterpillar_layout,
         drapery_layout,
@@ -50,6 +55,7 @@ __all__ = [
     "Style",
     "alt_text",
     "baujat_layout",
+    "bayes_forest_layout",
     "bubble_layout",
     "caption",
     "caterpillar_layout",
@@ -71,6 +77,7 @@ __all__ = [
     "leave_one_out_layout",
     "orchard_layout",
     "p_curve_layout",
+    "posterior_layout",
     "prior_posterior_layout",
     "prisma_layout",
     "radial_layout",
@@ -93,6 +100,7 @@ _HOME = {
     "Style": "style",
     "alt_text": "layout.words",
     "baujat_layout": "layout.influence",
+    "bayes_forest_layout": "layout.posterior",
     "bubble_layout": "layout.regression",
     "caption": "layout.words",
     "caterpillar_layout": "layout.precision",
@@ -114,6 +122,7 @@ _HOME = {
     "leave_one_out_layout": "layout.rows",
     "orchard_layout": "layout.precision",
     "p_curve_layout": "layout.curves",
+    "posterior_layout": "layout.posterior",
     "prior_posterior_layout": "layout.posterior",
     "prisma_layout": "layout.flow",
     "radial_layout": "layout.precision",

@@ -9,7 +9,7 @@ from mtmeta.figures.layout.axes import Better
 from mtmeta.figures.layout.flow import FlowLayout
 from mtmeta.figures.layout.forest import forest_layout
 from mtmeta.figures.layout.frame import ColumnLike
-from mtmeta.figures.layout.funnel import funnel_layout
+from mtmeta.figures.layout.funnel import PetPeeseLike, TrimFillLike, funnel_layout
 from mtmeta.figures.layout.lights import RobTable
 from mtmeta.figures.layout.plot import GridLayout, PlotLayout
 from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike
@@ -131,8 +131,8 @@ def funnel(
     ax: Axes | None = None,
     *,
     contours: Sequence[float] = (),
-    filled: tuple[Any, Any] | None = None,
-    curves: Sequence[tuple[str, Any, Any]] = (),
+    filled: tuple[Any, Any] | TrimFillLike | None = None,
+    curves: Sequence[tuple[str, Any, Any]] | PetPeeseLike = (),
     power: float | None = None,
     labels: Literal["none", "outside", "all"] = "none",
     level: float = 0.95,

@@ -59,8 +59,9 @@ def readable(style: Style, measure: Measure) -> Style:
 
 
 def lower(text: str) -> str:
-    """Return text with its first letter lowered, as inside a sentence."""
-    return text[:1].lower() + text[1:]
+    """Return a model's name as inside a sentence: names of people keep their capitals."""
+    plain = text.startswith(("Random", "Common", "Multilevel"))
+    return text[:1].lower() + text[1:] if plain else text
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,17 @@ class Frame:
 
     def _usual(self, keys: Sequence[str]) -> tuple[str, ...]:
         present = [k for k in keys if self.series(k) is not None]
-        both = "n1" in present and "n2" in present
+        both = "n1" in present and "n2" in present and not self._arms_unknown()
         fractions = "events1" in present and "events2" in present
         drop = {"n"} if both else {"n1", "n2"}
         return tuple(k for k in present if k not in (drop | ({"n1", "n2"} if fractions else set())))
+
+    def _arms_unknown(self) -> bool:
+        """Whether a source tells the participants of both arms together only."""
+        n1, n2, n = self.effects.n1, self.effects.n2, self.effects.n
+        if n1 is None or n2 is None or n is None:
+            return False
+        return bool((np.isnan(n1) | np.isnan(n2)).any() and not np.isnan(n).any())
 
     def _column(self, column: ColumnLike) -> Column:
         spec = column if isinstance(column, Column) else Column(column)

@@ -1,10 +1,11 @@
 """Funnel plots: effects against their precision, with contours of significance."""
+# ruff: noqa: D102 - members of the protocols are described where results define them
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from mtmeta.figures.layout.protocols import PooledLike, axis_name, has_null, mod
 from mtmeta.figures.style import Style, StyleName, style_of
 from mtmeta.measures import check_choice, check_level
 
-__all__ = ["funnel_layout"]
+__all__ = ["PetPeeseLike", "TrimFillLike", "funnel_layout"]
 
 Labels = Literal["none", "outside", "all"]
 
@@ -25,8 +26,8 @@ def funnel_layout(
     result: PooledLike,
     *,
     contours: Sequence[float] = (),
-    filled: tuple[Any, Any] | None = None,
-    curves: Sequence[tuple[str, Any, Any]] = (),
+    filled: tuple[Any, Any] | TrimFillLike | None = None,
+    curves: Sequence[tuple[str, Any, Any]] | PetPeeseLike = (),
     power: float | None = None,
     labels: Labels = "none",
     level: float = 0.95,
@@ -43,10 +44,10 @@ def funnel_layout(
         Two-sided P values whose contours around the null are shaded, such as ``(0.1, 0.05, 0.01)``
         (Peters 2008, J Clin Epidemiol 61:991). Without them the lines are the region in which a share
         `level` of effects would lie about the pooled estimate without heterogeneity and bias.
-    filled : (array, array), optional
+    filled : (array, array) or result of trim and fill, optional
         Effects and variances added by trim and fill, drawn hollow.
-    curves : sequence of (name, x, se)
-        Further lines, such as a PET or PEESE fit: effects at standard errors.
+    curves : sequence of (name, x, se), or result of PET-PEESE
+        Further lines: effects at standard errors.
     power : float, optional
         Shade by the power of each standard error to find this true effect (on the scale of analysis) at a
         two-sided 5% level: a sunset plot (Kossmeier, Tran, Voracek 2020, Z Psychol 228:43).
@@ -71,7 +72,7 @@ def funnel_layout(
     check_choice("labels", labels, ("none", "outside", "all"))
     look, es, measure = style_of(style), result.effects, result.effects.measure
     y, se, centre = floats(es.yi), floats(np.sqrt(es.vi)), float(result.estimate)
-    added = tuple(floats(v) for v in filled) if filled is not None else ((), ())
+    added = _added(filled)
     added_se = floats(np.sqrt(added[1])) if added[1] else ()
     deepest = 1.06 * max((*se, *added_se))
     half = normal_quantile(level) * deepest
@@ -92,7 +93,7 @@ def funnel_layout(
     layers.append(
         Line((centre, centre), (0.0, deepest), tone="diamond", dash="dotted" if contours else "solid")
     )
-    for i, (name, at, depth) in enumerate(curves):
+    for i, (name, at, depth) in enumerate(_lines(curves, deepest)):
         layers.append(Line(floats(at), floats(depth), tone=f"palette {i + 1}", width=1.2, name=name))
     outside = [abs(v - centre) > normal_quantile(level) * s for v, s in zip(y, se, strict=True)]
     named = tuple(
@@ -116,6 +117,44 @@ def funnel_layout(
         foot=() if contours else (_region_words(result, level, look),),
         style=look,
     )
+
+
+class TrimFillLike(Protocol):
+    """A result of trim and fill: how many effects were added, and the fit whose last effects they are."""
+
+    @property
+    def k0(self) -> int: ...
+    @property
+    def filled(self) -> PooledLike: ...
+
+
+class PetPeeseLike(Protocol):
+    """A result of PET-PEESE: two regressions with the limit for a standard error of 0 and the slope."""
+
+    @property
+    def pet(self) -> Any: ...
+    @property
+    def peese(self) -> Any: ...
+
+
+def _added(filled: tuple[Any, Any] | TrimFillLike | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if filled is None:
+        return ((), ())
+    if isinstance(filled, tuple):
+        return (floats(filled[0]), floats(filled[1]))
+    effects, first = filled.filled.effects, len(filled.filled.effects.study) - filled.k0
+    return (floats(effects.yi[first:]), floats(effects.vi[first:]))
+
+
+def _lines(
+    curves: Sequence[tuple[str, Any, Any]] | PetPeeseLike, deepest: float
+) -> Sequence[tuple[str, Any, Any]]:
+    """Return lines as (name, effects, standard errors); PET is straight in s, PEESE in s squared."""
+    if isinstance(curves, Sequence):
+        return curves
+    se = np.linspace(0.0, deepest, 61)
+    pet, peese = curves.pet, curves.peese
+    return [("PET", pet.limit + pet.bias * se, se), ("PEESE", peese.limit + peese.bias * se**2, se)]
 
 
 def _reach(effects: Sequence[float], centre: float, half: float) -> tuple[float, float]:

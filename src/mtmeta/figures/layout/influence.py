@@ -119,7 +119,8 @@ def influence_layout(
 
     Notes
     -----
-    Dashed limits, and the rule for studies drawn in colour, are those of Viechtbauer and Cheung 2010
+    Studies drawn in colour are those of the column ``influential``; without it, the dashed limits and the
+    rule are those of Viechtbauer and Cheung 2010
     (Res Synth Methods 1:112) for one coefficient: ``|rstudent| > 1.96``, ``|DFFITS| > 3 sqrt(1/(k - 1))``,
     Cook's distance above the median of chi-squared with 1 df (0.4549), hat above ``3/k``. The first is
     only drawn; each of the other three makes a study influential.
@@ -167,6 +168,8 @@ def influence_layout(
 
 
 def _influential(frame: pd.DataFrame, i: int, k: int) -> bool:
+    if "influential" in frame.columns:
+        return bool(frame["influential"].iloc[i])
     limits = {
         "dffits": 3.0 * math.sqrt(1.0 / (k - 1)) if k > 1 else math.inf,
         "cook": _CHI_MEDIAN,

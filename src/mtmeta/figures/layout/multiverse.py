@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from mtmeta.errors import UsageError
 from mtmeta.figures.layout.axes import axis_ticks
 from mtmeta.figures.layout.base import number, percent
 from mtmeta.figures.layout.plot import (
@@ -37,10 +38,10 @@ _SPELLED = {"tau2": "τ²", "ci": "CI", "pi": "PI"}
 
 
 def specification_layout(
-    data: pd.DataFrame,
+    data: pd.DataFrame | MultiverseLike,
     *,
-    measure: Measure | str,
-    choices: Sequence[str],
+    measure: Measure | str | None = None,
+    choices: Sequence[str] = (),
     main: int | None = None,
     title: str = "",
     style: Style | StyleName = "plain",
@@ -49,11 +50,12 @@ def specification_layout(
 
     Parameters
     ----------
-    data : DataFrame
+    data : result of ``multiverse``, or DataFrame
         A row an analysis: ``estimate``, ``ci_low``, ``ci_high`` on the scale of analysis; a column a choice.
-    measure : Measure or str
+    measure : Measure or str, optional
+        Of a DataFrame; a multiverse knows its own.
     choices : sequence of str
-        Columns of the choices, shown from the top down.
+        Columns of the choices, shown from the top down; all choices of a multiverse by default.
     main : int, optional
         Position (row number) of the main analysis, marked.
     title, style
@@ -68,10 +70,11 @@ def specification_layout(
     UsageError
         For a table without these columns or rows.
     """
-    need_columns(data, "estimate", "ci_low", "ci_high", *choices)
-    look, kind = style_of(style), measure_of(measure)
-    order = np.argsort(np.asarray(data["estimate"], dtype=float), kind="stable")
-    table = data.iloc[order]
+    frame, kind, choices = _table(data, measure, choices)
+    need_columns(frame, "estimate", "ci_low", "ci_high", *choices)
+    look = style_of(style)
+    order = np.argsort(np.asarray(frame["estimate"], dtype=float), kind="stable")
+    table = frame.iloc[order]
     at = tuple(float(i + 1) for i in range(len(table)))
     estimate, low, high = (floats(table[c]) for c in ("estimate", "ci_low", "ci_high"))
     null = kind.null if has_null(kind) else math.nan
@@ -138,6 +141,28 @@ def specification_layout(
         style=look,
     )
     return GridLayout("specification curve", (top, bottom), 1, title, foot, look)
+
+
+class MultiverseLike(Protocol):
+    """The answers of many specifications: their table, its choices, the measure."""
+
+    @property
+    def choices(self) -> tuple[str, ...]: ...
+    @property
+    def measure(self) -> Measure: ...
+    def to_frame(self) -> pd.DataFrame: ...
+
+
+def _table(
+    data: pd.DataFrame | MultiverseLike, measure: Measure | str | None, choices: Sequence[str]
+) -> tuple[pd.DataFrame, Measure, Sequence[str]]:
+    import pandas as pd
+
+    if not isinstance(data, pd.DataFrame):
+        return data.to_frame(), data.measure, choices or data.choices
+    if measure is None:
+        raise UsageError("a table needs measure=…; a multiverse knows its own")
+    return data, measure_of(measure), choices
 
 
 def _choices(

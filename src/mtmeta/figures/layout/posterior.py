@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from mtmeta.effects.table import EffectSizes
 
-__all__ = ["prior_posterior_layout", "shrinkage_layout"]
+__all__ = ["bayes_forest_layout", "posterior_layout", "prior_posterior_layout", "shrinkage_layout"]
 
 
 def prior_posterior_layout(
@@ -191,6 +191,92 @@ def shrinkage_layout(
         title=title,
         style=look,
     )
+
+
+class PosteriorLike(Protocol):
+    """A Bayesian result: posteriors as distributions with quantiles and densities, and their priors."""
+
+    @property
+    def effects(self) -> EffectSizes: ...
+    @property
+    def mu(self) -> Any: ...
+    @property
+    def tau(self) -> Any: ...
+    @property
+    def new_study(self) -> Any: ...
+    @property
+    def mu_prior(self) -> Any: ...
+    @property
+    def tau_prior(self) -> Any: ...
+    def shrinkage_at(self, level: float = 0.95) -> pd.DataFrame: ...
+
+
+def bayes_forest_layout(
+    result: PosteriorLike,
+    *,
+    level: float = 0.95,
+    better: Better | None = None,
+    arms: tuple[str, str] = ("music", "control"),
+    title: str = "",
+    style: Style | StyleName = "plain",
+) -> ForestLayout:
+    """Lay out a Bayesian result: studies observed and shrunken, densities of the mean and of a new study.
+
+    Parameters
+    ----------
+    result : result of BayesRandomEffects
+    level, better, arms, title, style
+        As in :func:`forest_layout`.
+    """
+    summaries, densities = {}, {}
+    for name, about in (("Mean effect", result.mu), ("New study", result.new_study)):
+        low, high = about.ci(level)
+        summaries[name] = (float(about.median), float(low), float(high))
+        x = _grid(about)
+        densities[name] = (x, np.asarray(about.pdf(x)))
+    return shrinkage_layout(
+        result.effects,
+        result.shrinkage_at(level),
+        summaries,
+        densities=densities,
+        level=level,
+        better=better,
+        arms=arms,
+        title=title,
+        style=style,
+    )
+
+
+def posterior_layout(
+    result: PosteriorLike, *, title: str = "", style: Style | StyleName = "plain"
+) -> GridLayout:
+    """Lay out prior and posterior of the mean effect and of the heterogeneity of a Bayesian result.
+
+    Parameters
+    ----------
+    result : result of BayesRandomEffects
+    title, style
+        As everywhere.
+    """
+    import pandas as pd
+
+    tables = {}
+    for name, about, prior, low in (
+        ("Mean effect", result.mu, result.mu_prior, None),
+        ("Heterogeneity τ", result.tau, result.tau_prior, 0.0),
+    ):
+        x = _grid(about, low=low)
+        tables[name] = pd.DataFrame({"x": x, "prior": prior.pdf(x), "posterior": about.pdf(x)})
+    measure = result.effects.measure
+    return prior_posterior_layout(tables, measure=measure, effects=("Mean effect",), title=title, style=style)
+
+
+def _grid(
+    about: Any, *, low: float | None = None, points: int = 161
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Places over the central 99.8% of a distribution, or from a bound on."""
+    ends = [float(v) for v in about.quantile([0.001, 0.999])]
+    return np.linspace(ends[0] if low is None else low, ends[1], points)
 
 
 _THREE = ("estimate", "low", "high")

@@ -17,6 +17,7 @@ __all__ = [
     "axis_name",
     "forward",
     "has_null",
+    "is_bayesian",
     "is_random",
     "model_words",
     "predicts",
@@ -151,7 +152,14 @@ def axis_name(measure: Measure, style: Style) -> str:
 
 def is_random(result: PooledLike) -> bool:
     """Whether the result's model has a between-study variance."""
-    return getattr(result, "tau2_method", "none") != "none" or hasattr(result, "sigma2_between")
+    if hasattr(result, "sigma2_between") or hasattr(result, "new_study"):
+        return True
+    return getattr(result, "tau2_method", "none") != "none"
+
+
+def is_bayesian(result: PooledLike) -> bool:
+    """Whether the result is a posterior: credible intervals, no test."""
+    return result.ci_method == "credible"
 
 
 def predicts(result: PooledLike) -> bool:

@@ -8,7 +8,15 @@ from dataclasses import replace
 from mtmeta.figures.layout.base import count, interval_parts, number, p_value, percent
 from mtmeta.figures.layout.flow import FlowLayout
 from mtmeta.figures.layout.plot import GridLayout, PlotLayout, Points
-from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike, axis_name, has_null, is_random, shown
+from mtmeta.figures.layout.protocols import (
+    PooledLike,
+    SubgroupLike,
+    axis_name,
+    has_null,
+    is_bayesian,
+    is_random,
+    shown,
+)
 from mtmeta.figures.layout.table import ForestLayout
 from mtmeta.figures.style import Style
 from mtmeta.measures import measure_of
@@ -92,13 +100,35 @@ def between_words(result: SubgroupLike, style: Style) -> tuple[str, ...]:
     return (f"Differences between subgroups: {name} = {statistic} ({freedom}{style.list_mark}{value})",)
 
 
+def probability(value: float, style: Style) -> str:
+    """Return a probability with three decimals, never rounded to certainty.
+
+    Examples
+    --------
+    >>> probability(0.9971, Style()), probability(0.99999, Style())
+    ('0.997', '>0.999')
+    """
+    if value > 0.9995:
+        return f">{number(0.999, style, decimals=3)}"
+    return f"<{number(0.001, style, decimals=3)}" if value < 0.0005 else number(value, style, decimals=3)
+
+
 def tested(fit: PooledLike) -> bool:
     """Whether the interval comes with a test; Henmi and Copas's does not."""
-    return fit.ci_method != "Henmi-Copas"
+    return fit.ci_method not in ("Henmi-Copas", "credible")
 
 
 def overall_words(fit: PooledLike, style: Style, *, level: float) -> str:
-    """Test of the pooled effect and the interval method that was used."""
+    """Test of the pooled effect and the interval method used; of a posterior its mass on one side."""
+    null = fit.effects.measure.null
+    if is_bayesian(fit):
+        percent_words = level_words(level, style, interval=False)
+        said = f"Mean effect: posterior median with {percent_words} credible interval"
+        if not has_null(fit.effects.measure):
+            return said
+        below = float(fit.mu.cdf(null))  # type: ignore[attr-defined]
+        side = "below" if below > 0.5 else "above"
+        return f"{said}; probability {side} the null {probability(max(below, 1.0 - below), style)}"
     if not tested(fit) or not has_null(fit.effects.measure):
         return f"Overall effect: {level_words(level, style)} by {fit.ci_method}"
     test = test_words(float(fit.statistic), float(fit.df), float(fit.pvalue), style)
