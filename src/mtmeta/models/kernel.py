@@ -18,6 +18,7 @@ from mtmeta.models.stack import (
     IntArray,
     Stack,
     log_determinants,
+    log_gram,
     moments,
     stack_of,
 )
@@ -267,23 +268,20 @@ def _stack_at(
 def _fit_stack(stack: Stack, method: str, given: FloatArray | None) -> KernelFit:
     unit = stack.root * stack.root
     t = estimate(stack, method) if given is None else given / unit
-    zero = np.zeros_like(t)
-    start = moments(stack, zero)
-    at = moments(stack, t)
+    at = moments(stack, np.stack([np.zeros_like(t), t], axis=1))
+    q, rss = at.q[:, 0], at.q[:, 1]
     logs, information, inverse = log_determinants(stack, t)
     n, p = stack.n, stack.p
     free = n - p
-    coefficients = stack.origin + stack.root[:, None] * at.shift
+    coefficients = stack.origin + stack.root[:, None] * at.shift[:, 1]
     cov = inverse * unit[:, None, None]
     log_unit = np.log(unit)
-    ml = -0.5 * (n * _LOG_2PI + logs + n * log_unit + at.q)
-    if stack.design is None or stack.back is None:
-        gram = np.log(n)
-    else:
-        gram = np.linalg.slogdet(np.swapaxes(stack.design, 1, 2) @ stack.design)[1]
+    ml = -0.5 * (n * _LOG_2PI + logs + n * log_unit + rss)
+    gram = log_gram(stack)
+    if stack.back is not None:
         back = np.linalg.inv(stack.back)
         coefficients = np.matvec(back, coefficients)
         cov = back @ cov @ np.swapaxes(back, 1, 2)
     reml = ml + 0.5 * (p * (_LOG_2PI + log_unit) - information + gram)
-    vt = unit * free / np.where(free > 0, start.trace, 1.0)
-    return KernelFit(t * unit, coefficients, cov, start.q, at.q, vt, ml, reml, n, p)
+    vt = unit * free / np.where(free > 0, at.trace[:, 0], 1.0)
+    return KernelFit(t * unit, coefficients, cov, q, rss, vt, ml, reml, n, p)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,16 @@ import numpy.typing as npt
 
 from mtmeta.errors import ModelError
 
-__all__ = ["Moments", "Stack", "log_determinants", "moments", "quadratic_form", "stack_of", "take"]
+__all__ = [
+    "Moments",
+    "Stack",
+    "log_determinants",
+    "log_gram",
+    "moments",
+    "quadratic_form",
+    "stack_of",
+    "take",
+]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -48,8 +58,11 @@ class Stack:
         Sampling variances in units of ``root**2``; one row when all meta-analyses share them.
     present : ndarray (B, k) or None
         1.0 where an effect belongs to the row, else 0.0; None when all do.
-    design : ndarray (B, k, p) or (1, k, p) or None
-        The transformed design L; None for an intercept.
+    design : ndarray (B, p, k - p) or (1, p, k - p) or None
+        The transformed design L below its basis, where it is the identity, columns first; None for an
+        intercept.
+    pairs : ndarray (B, p (p + 1)/2, k - p) or (1, ...) or None
+        Products of each two columns of `design`.
     n : ndarray (B,)
         Number of effects of each row.
     p : int
@@ -68,6 +81,7 @@ class Stack:
     v: FloatArray
     present: FloatArray | None
     design: FloatArray | None
+    pairs: FloatArray | None
     n: FloatArray
     p: int
     vmin: FloatArray
@@ -144,6 +158,7 @@ def take(stack: Stack, rows: IntArray | BoolArray | slice) -> Stack:
         pick(stack.v),
         None if stack.present is None else stack.present[rows],
         None if stack.design is None else pick(stack.design),
+        None if stack.pairs is None else pick(stack.pairs),
         stack.n[rows],
         stack.p,
         stack.vmin[rows],
@@ -165,15 +180,18 @@ def moments(stack: Stack, tau2: FloatArray, *, derivatives: bool = False) -> Mom
     derivatives : bool
         Whether ``qqq`` and ``trace2``, from which derivatives follow, are wanted too.
     """
-    d, v, mask, L = stack.d, stack.v, stack.present, stack.design
+    d, v, mask, L, pairs = stack.d, stack.v, stack.present, stack.design, stack.pairs
     if tau2.ndim == 2:
-        d, v = d[:, None, :], v[:, None, :]
-        mask = None if mask is None else mask[:, None, :]
-        L = None if L is None else L[:, None, :, :]
+        d, v = d[:, None], v[:, None]
+        mask = None if mask is None else mask[:, None]
+        L = None if L is None else L[:, None]
+        pairs = None if pairs is None else pairs[:, None]
     w = np.reciprocal(v + tau2[..., None])
     if mask is not None:
         w *= mask
-    return _intercept_moments(d, w, derivatives) if L is None else _design_moments(d, w, L, derivatives)
+    if L is None or pairs is None:
+        return _intercept_moments(d, w, derivatives)
+    return _design_moments(d, w, L, pairs, derivatives)
 
 
 def _intercept_moments(d: FloatArray, w: FloatArray, derivatives: bool) -> Moments:
@@ -199,50 +217,121 @@ def _intercept_moments(d: FloatArray, w: FloatArray, derivatives: bool) -> Momen
     return Moments(q, qq, trace, total, w0w0 + sq, shift[..., None], qqq, trace2)
 
 
-def _design_moments(d: FloatArray, w: FloatArray, L: FloatArray, derivatives: bool) -> Moments:
-    p = L.shape[-1]
-    wb, wr = w[..., :p], w[..., p:]
-    Lr = L[..., p:, :]
-    LrT = np.swapaxes(Lr, -1, -2)
-    S = (LrT * wr[..., None, :]) @ Lr
-    inverse = _information(wb, S)[1]
-    shift = np.matvec(inverse, np.matvec(LrT, wr * d[..., p:]))
-    e = d - np.matvec(L, shift)
-    z = w * e
+def _design_moments(
+    d: FloatArray, w: FloatArray, L: FloatArray, pairs: FloatArray, derivatives: bool
+) -> Moments:
+    p = L.shape[-2]
+    wb, wr = _ahead(w[..., :p]), w[..., p:]
     sq = wr * wr
-    S2 = (LrT * sq[..., None, :]) @ Lr
-    K = inverse @ S
-    H = inverse @ S2
-    wr_sum = wr.sum(axis=-1)
-    trace = np.vecdot(wb, np.diagonal(K, axis1=-2, axis2=-1)) + (wr_sum - np.trace(H, axis1=-2, axis2=-1))
+    S, S2 = _gram(pairs, wr), _gram(pairs, sq)
+    inverse, _ = _information(wb, S)
+    shift = _apply(inverse, _ahead(np.vecdot(L, (wr * d[..., p:])[..., None, :])))
+    e = _residuals(d, L, shift)
+    z = w * e
+    # of P the corner of the basis is D (A^-1 S), D = diag(wb), which forms no difference
+    weighted = inverse * wb[:, None]
+    trace = _inner(weighted, S) + (wr.sum(axis=-1) - _inner(inverse, S2))
     qqq = trace2 = _NOTHING
     if derivatives:
-        S3 = (LrT * (sq * wr)[..., None, :]) @ Lr
-        corner = wb[..., None] * K
-        E = wb[..., None] * inverse
+        corner, H = _times(weighted, S), _times(inverse, S2)
         trace2 = (
-            (corner * np.swapaxes(corner, -1, -2)).sum(axis=(-1, -2))
-            + 2.0 * ((E @ S2) * E).sum(axis=(-1, -2))
+            _inner(corner, np.swapaxes(corner, 0, 1))
+            + 2.0 * _inner(_times(weighted, S2), weighted)
             + sq.sum(axis=-1)
-            - 2.0 * np.trace(inverse @ S3, axis1=-2, axis2=-1)
-            + (H * np.swapaxes(H, -1, -2)).sum(axis=(-1, -2))
+            - 2.0 * _inner(inverse, _gram(pairs, sq * wr))
+            + _inner(H, np.swapaxes(H, 0, 1))
         )
-        f = z - np.matvec(L, np.matvec(inverse, np.matvec(np.swapaxes(L, -1, -2), w * z)))
+        u = w * z
+        f = _residuals(z, L, _apply(inverse, _ahead(u[..., :p] + np.vecdot(L, u[..., None, p:]))))
         qqq = np.vecdot(w * f, f)
+    back = np.moveaxis(shift, 0, -1)
     return Moments(
-        np.vecdot(z, e), np.vecdot(z, z), trace, w.sum(axis=-1), np.vecdot(w, w), shift, qqq, trace2
+        np.vecdot(z, e), np.vecdot(z, z), trace, w.sum(axis=-1), np.vecdot(w, w), back, qqq, trace2
     )
 
 
+# Small matrices stand with their own axes first, (p, p, ...), so that every operation runs along the batch.
+
+
+def _ahead(values: FloatArray) -> FloatArray:
+    """Bring the last axis to the front."""
+    return np.ascontiguousarray(np.moveaxis(values, -1, 0))
+
+
+def _residuals(d: FloatArray, L: FloatArray, shift: FloatArray) -> FloatArray:
+    """Return ``d - X shift`` with the identity in the basis; `shift` is (p, ...)."""
+    p = L.shape[-2]
+    e = np.empty((*shift.shape[1:], d.shape[-1])) if p else np.array(d)
+    e[...] = d
+    rest = e[..., p:]
+    for j in range(p):
+        e[..., j] -= shift[j]
+        rest -= shift[j][..., None] * L[..., j, :]
+    return e
+
+
+def _gram(pairs: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return ``L'WL`` below the basis, (p, p, ...), from the products of columns."""
+    packed = np.vecdot(pairs, weights[..., None, :])
+    return _ahead(packed)[_square(packed.shape[-1])]
+
+
+@cache
+def _square(packed: int) -> IntArray:
+    """Return where the entries of a symmetric matrix stand among the `packed` products of its columns."""
+    p = (math.isqrt(8 * packed + 1) - 1) // 2
+    place = np.zeros((p, p), dtype=np.intp)
+    upper = np.triu_indices(p)
+    place[upper] = np.arange(packed)
+    place.T[upper] = np.arange(packed)
+    return place
+
+
+def _times(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the products of two stacks of matrices."""
+    product = np.zeros_like(a)
+    for j in range(len(b)):
+        product += a[:, j, None] * b[j]
+    return product
+
+
+def _apply(a: FloatArray, x: FloatArray) -> FloatArray:
+    """Return the products of a stack of matrices and one of vectors."""
+    product: FloatArray = (a * x).sum(axis=1)
+    return product
+
+
+def _inner(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the sum of the products of the entries of two stacks of matrices."""
+    total: FloatArray = (a * b).sum(axis=(0, 1))
+    return total
+
+
 def _information(wb: FloatArray, S: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return X'WX in the basis and its inverse, inverted after scaling its diagonal to one."""
-    p = wb.shape[-1]
+    """Return the inverse of X'WX in the basis, and the logarithm of its determinant.
+
+    The diagonal is scaled to one first; then Gauss and Jordan's elimination, safe without pivoting for a
+    positive definite matrix, runs over all matrices at once.
+    """
+    p = len(S)
     A = S.copy()
     index = np.arange(p)
-    A[..., index, index] += wb
-    s = 1.0 / np.sqrt(A[..., index, index])
-    scale = s[..., :, None] * s[..., None, :]
-    return A, np.linalg.inv(A * scale) * scale
+    A[index, index] += wb
+    diagonal = A[index, index]
+    s = 1.0 / np.sqrt(diagonal)
+    scale = s[:, None] * s
+    A *= scale
+    logs: FloatArray = np.log(diagonal).sum(axis=0)
+    for j in range(p):
+        pivot = A[j, j].copy()
+        logs = logs + np.log(pivot)
+        row, column = A[j] / pivot, A[:, j].copy()
+        A -= column[:, None] * row
+        A[:, j] = column / -pivot
+        A[j] = row
+        A[j, j] = 1.0 / pivot
+    A *= scale
+    return A, logs
 
 
 def quadratic_form(stack: Stack, a: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -254,21 +343,19 @@ def quadratic_form(stack: Stack, a: FloatArray) -> tuple[FloatArray, FloatArray,
     w = a if stack.present is None else a * stack.present
     w = np.broadcast_to(w, stack.d.shape)
     v = stack.v
-    if stack.design is None:
+    if stack.design is None or stack.pairs is None:
         total = w.sum(axis=-1)
         others = np.concatenate([w[:, 1:].sum(axis=-1, keepdims=True), total[:, None] - w[:, 1:]], axis=1)
         free = w * others / total[:, None]  # diagonal of P
         e = stack.d - (np.vecdot(w, stack.d) / total)[:, None]
     else:
         p, L = stack.p, stack.design
-        Lr = L[:, p:, :]
-        S = (np.swapaxes(Lr, -1, -2) * w[:, None, p:]) @ Lr
-        _, inverse = _information(w[:, :p], S)
-        K = inverse @ S
-        leverage = w[:, p:] * np.vecdot(Lr @ inverse, Lr)
-        free = w * np.concatenate([np.diagonal(K, axis1=-2, axis2=-1), 1.0 - leverage], axis=1)
-        shift = np.matvec(inverse, np.matvec(np.swapaxes(L, -1, -2), w * stack.d))
-        e = stack.d - np.matvec(L, shift)
+        S = _gram(stack.pairs, w[:, p:])
+        inverse, _ = _information(_ahead(w[:, :p]), S)
+        corner = (inverse * S).sum(axis=1)  # the diagonal of their product, both being symmetric
+        leverage = sum(inverse[i, j][:, None] * L[:, i] * L[:, j] for i in range(p) for j in range(p))
+        free = w * np.concatenate([corner.T, 1.0 - w[:, p:] * leverage], axis=1)
+        e = _residuals(stack.d, L, _apply(inverse, _ahead(np.vecdot(L, (w * stack.d)[:, None, p:]))))
     return np.vecdot(w * e, e), free.sum(axis=-1), np.vecdot(free, np.broadcast_to(v, free.shape))
 
 
@@ -280,17 +367,20 @@ def log_determinants(stack: Stack, tau2: FloatArray) -> tuple[FloatArray, FloatA
     if stack.present is not None:
         w *= stack.present
         logs *= stack.present
-    if stack.design is None:
+    if stack.pairs is None:
         total = w.sum(axis=-1)
         return logs.sum(axis=-1), np.log(total), (1.0 / total)[:, None, None]
     p = stack.p
-    Lr = stack.design[:, p:, :]
-    S = (np.swapaxes(Lr, -1, -2) * w[:, None, p:]) @ Lr
-    A, inverse = _information(w[:, :p], S)
-    diagonal = np.diagonal(A, axis1=-2, axis2=-1)
-    s = 1.0 / np.sqrt(diagonal)
-    scaled = np.linalg.slogdet(A * s[:, :, None] * s[:, None, :])[1]
-    return logs.sum(axis=-1), np.log(diagonal).sum(axis=-1) + scaled, inverse
+    inverse, determinant = _information(_ahead(w[:, :p]), _gram(stack.pairs, w[:, p:]))
+    return logs.sum(axis=-1), determinant, np.ascontiguousarray(np.moveaxis(inverse, 2, 0))
+
+
+def log_gram(stack: Stack) -> FloatArray:
+    """Return ``log|X'X|`` in the basis of the stack."""
+    if stack.pairs is None:
+        return np.log(stack.n)
+    below = _gram(stack.pairs, np.ones((1, stack.pairs.shape[-1])))
+    return _information(np.ones(below.shape[1:]), below)[1]
 
 
 # preparation -----------------------------------------------------------------------------------------------
@@ -371,6 +461,7 @@ def _intercept_stack(y: FloatArray, v: FloatArray, mask: FloatArray | None, n: F
         v / unit[:, None],
         mask,
         None,
+        None,
         n,
         1,
         _for_rows(vmin / unit, rows),
@@ -420,11 +511,14 @@ def _design_stack(
     d = d / root[:, None]
     centred = centred / root[:, None]
     unit = root * root
+    rest = np.ascontiguousarray(np.swapaxes(L[:, p:, :], 1, 2))
+    first, second = np.triu_indices(p)
     return Stack(
         d,
         v / unit[:, None],
         mask,
-        L,
+        rest,
+        rest[:, first] * rest[:, second],
         n,
         p,
         _for_rows(vmin / unit, rows),

@@ -34,6 +34,7 @@ _ZOOM = 17  # points of a closer look at a place where the score nearly touches 
 _LEVELS = 5
 _ROUNDS = 200
 _ROUNDING = 2e-15
+_ROOT = 1e-13  # of vmin + tau2, below which the error of a root is pressed
 
 
 def estimate(stack: Stack, method: str) -> FloatArray:
@@ -268,12 +269,10 @@ def _bracket(
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
     """Return the brackets of some cells, with the secant on ``minus/plus - 1``, nearly linear in tau2."""
     low, high = grid.tau2[rows, cells], grid.tau2[rows, cells + 1]
-    h0 = grid.minus[rows, cells] / grid.plus[rows, cells] - 1.0
-    plus = grid.plus[rows, cells + 1]
-    h1 = grid.minus[rows, cells + 1] / np.where(plus > 0.0, plus, 1.0) - 1.0
-    width = h1 - h0
-    share = np.where((plus > 0.0) & (width > 0.0), -h0 / np.where(width > 0.0, width, 1.0), 0.5)
-    return rows, low, high, low + np.clip(share, 0.0, 1.0) * (high - low)
+    # plus > 0 at the lower end, where the score is positive, and score <= 0 at the upper end
+    above = grid.score[rows, cells] * grid.plus[rows, cells + 1]
+    below = grid.score[rows, cells + 1] * grid.plus[rows, cells]
+    return rows, low, high, low + above / (above - below) * (high - low)
 
 
 def _zoom(
@@ -305,8 +304,8 @@ def _zoom(
 
 
 def _settled(step: FloatArray, before: FloatArray, unit: FloatArray) -> BoolArray:
-    """Whether the error after a Newton step, ``step^2`` times a curvature seen in the steps, is rounding."""
-    left = _ROUNDING * unit
+    """Whether the error after a Newton step, ``step^2`` times the curvature that the steps show, is small."""
+    left = _ROOT * unit
     return (step * step * step <= left * before * before) & (step * step <= left * unit)
 
 
@@ -316,7 +315,8 @@ def _refine(
     """Solve score = 0 between `low`, where it is positive, and `high`, where it is not.
 
     Newton's iteration on ``minus/plus - 1``; a step that leaves the bracket is replaced by its middle in
-    log(vmin + tau2). It stops when what is left, judged from the last two steps, is below rounding.
+    log(vmin + tau2). It stops when the error that is left, judged from the last two steps,
+    is below 1e-13 of vmin + tau2.
     """
     root = np.empty_like(start)
     rows = np.arange(len(start))
