@@ -8,7 +8,9 @@ from mtmeta.cli.check import check
 from mtmeta.cli.diff import diff
 from mtmeta.cli.echo import echo
 from mtmeta.cli.effects import effects
+from mtmeta.cli.export import export
 from mtmeta.cli.figures import figures
+from mtmeta.cli.import_ import import_
 from mtmeta.cli.pool import pool
 from mtmeta.cli.run import run
 from mtmeta.cli.verify import verify
@@ -42,5 +44,6 @@ def _root(
     """Meta-analysis from the printed number to the published figure."""
 
 
-for command in (run, check, effects, pool, figures, verify, diff, echo, why):
+for command in (run, check, effects, pool, figures, verify, diff, echo, why, export):
     app.command()(command)
+app.command("import")(import_)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Computed", "computed_rows", "effect_sizes", "effects_of"]
 
+_RAW = ("m1", "sd1", "m2", "sd2", "a", "c", "x1", "t1", "x2", "t2", "r")
 CONVENTIONS = ("LS", "LS2", "UB", "AV", "RevMan")
 
 
@@ -264,6 +265,10 @@ def _averaged(es: EffectSizes, rho: float) -> EffectSizes:
         route if len(g) == 1 else f"mean of {len(g)} rows, correlation {rho:g}; {route}"
         for g, route in zip(groups, columns["route"], strict=True)
     ]
+    several = np.array([len(g) > 1 for g in groups])
+    for name in _RAW:  # the numbers of one row are not those of the mean
+        if name in columns:
+            columns[name] = columns[name].mask(several)
     assert es.columns is not None
     outcomes = es.columns["outcome"]
     columns["outcome"] = ["+".join(outcomes.iloc[i] for i in g) for g in groups]
@@ -377,7 +382,7 @@ def _columns(kept: Sequence[tuple[Row, Printed]]) -> pd.DataFrame:
                 "notes": "; ".join(printed.notes) or None,
                 "standardiser": printed.standardiser or None,
                 **shared_columns(printed.shared),
-                **{name: printed.raw.get(name) for name in ("m1", "sd1", "m2", "sd2", "a", "c")},
+                **{name: printed.raw.get(name) for name in _RAW},
             }
         )
     return pd.DataFrame(rows).dropna(axis="columns", how="all")

@@ -14,9 +14,9 @@ import numpy as np
 from mtmeta.audit.analysis import Analysis
 from mtmeta.audit.files import NamedAnalysis, read_analyses
 from mtmeta.audit.run import AnalysisRun, run_analysis
-from mtmeta.effects.compute import Computed, computed_rows
+from mtmeta.effects.compute import Computed
 from mtmeta.effects.printed import Given, Step
-from mtmeta.effects.select import LeftOut, Row, select_rows
+from mtmeta.effects.select import LeftOut, Row
 from mtmeta.effects.shared import sampling_covariance
 from mtmeta.effects.worked import Worked, mean_of_rows, values_of, worked_effect
 from mtmeta.errors import UsageError
@@ -25,6 +25,7 @@ from mtmeta.models.pool import PoolResult
 from mtmeta.records.folder import Studies, read_studies
 from mtmeta.records.schema import Study
 from mtmeta.reports.hand import Sheet, filled_steps, ours, pool_by_hand
+from mtmeta.reports.rows import computed_of
 from mtmeta.reports.summary import numbers
 from mtmeta.reports.words import estimate_ci, fixed, significant
 
@@ -269,15 +270,9 @@ def _nearest(study: str, ids: Sequence[str]) -> str:
 
 
 def _rows(run: AnalysisRun, known: Studies, study: str) -> tuple[tuple[WhyRow, ...], Worked | None]:
-    """Compute the trial's rows again, by the very choices of the run."""
+    """Find the trial's rows and what they become."""
     analysis = run.analysis
-    select, today = analysis.select, analysis.today
-    if today.corrected:
-        select = select.model_copy(update={"corrected": True})
-    selection = select_rows(known, select.query(today.exclude))
-    computed, _ = computed_rows(
-        selection, measure=analysis.measure, variance=analysis.model.variance, choices=analysis.routes.choices
-    )
+    computed, rho = computed_of(run)
     mean_g = _mean_g(computed) if analysis.model.variance == "AV" and analysis.measure == "SMD" else None
     rows = tuple(
         WhyRow(
@@ -290,9 +285,9 @@ def _rows(run: AnalysisRun, known: Studies, study: str) -> tuple[tuple[WhyRow, .
         for c in computed
         if c.row.study.id == study
     )
-    if selection.mean_rho is None or len(rows) < 2:
+    if rho is None or len(rows) < 2:
         return rows, None
-    return rows, _averaging(rows, run, selection.mean_rho)
+    return rows, _averaging(rows, run, rho)
 
 
 def _mean_g(computed: Sequence[Computed]) -> float:
