@@ -67,6 +67,10 @@ class PermutationResult:
     exact: bool
     distribution: FloatArray
 
+    def __post_init__(self) -> None:
+        for name in ("statistic", "pvalues", "distribution"):
+            getattr(self, name).setflags(write=False)
+
     @property
     def pvalue(self) -> float | pd.Series[float]:
         """P-value of the mean; with moderators those of the coefficients, by term."""
@@ -223,7 +227,7 @@ def _flip(
     step = max(1, _CHUNK // es.k)
     parts = [signs[i : i + step] for i in range(0, len(signs), step)]
     z = np.concatenate([_statistics(_refit(part * y, es.vi, tau2), ci, [0])[0] for part in parts])
-    observed = z[0]
+    observed = z[0].copy()
     if exact:
         z = np.concatenate([z, -z])
     share = _share(np.abs(z), np.abs(observed))
@@ -258,7 +262,7 @@ def _reorder(
         model,
         es,
         design.names,
-        first_z[0],
+        first_z[0].copy(),
         _share(np.abs(z), np.abs(first_z[0])),
         fitted.qm,
         float(_share(qm, first_qm[0])),
