@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mtmeta.cli.check import check
+from mtmeta.cli.claims import claims
 from mtmeta.cli.diff import diff
 from mtmeta.cli.echo import echo
 from mtmeta.cli.effects import effects
@@ -44,6 +45,6 @@ def _root(
     """Meta-analysis from the printed number to the published figure."""
 
 
-for command in (run, check, effects, pool, figures, verify, diff, echo, why, export):
+for command in (run, check, effects, pool, figures, verify, claims, diff, echo, why, export):
     app.command()(command)
 app.command("import")(import_)
