@@ -285,8 +285,17 @@ def test_page_width_in_millimetres():
     ax = forest(random(many(5)), width="double", style="cochrane")
     assert ax.figure.get_figwidth() * 25.4 == pytest.approx(174)
     assert overlaps(ax.figure) == [] == outside(ax.figure)
-    with pytest.raises(UsageError, match=r"too narrow.*mm"):
+    with pytest.raises(UsageError, match=r"too narrow.*mm.*right=\('effect',\)"):
         forest(random(many(5)), width=30)
+
+
+@pytest.mark.parametrize("style", sorted(STYLES))
+def test_single_column_holds_studies_and_effects(style):
+    ax = forest(
+        random(many(8)), left=("study",), right=("effect",), better="lower", width="single", style=style
+    )
+    assert min(t.get_fontsize() for t in ax.texts) >= STYLES[style].smallest
+    assert overlaps(ax.figure) == [] == outside(ax.figure)
 
 
 def test_layout_is_json_with_every_number():

@@ -55,7 +55,7 @@ def forest_axes(layout: ForestLayout, *, width: float | Width | None = None) -> 
         need = smallest_page(layout, meter)[0] * 25.4 / 72.0
         raise UsageError(
             f"width={width!r} is too narrow: these columns need {need:.0f} mm at {layout.style.smallest:g} pt"
-            "; draw fewer columns, shorten labels or take a wider page"
+            "; take a wider page or fewer columns, such as left=('study',), right=('effect',)"
         )
     return new_axes(placed.width / 72.0, placed.height / 72.0, layout.style)
 

@@ -172,6 +172,14 @@ def prisma_layout(
     References
     ----------
     Page et al. 2021, BMJ 372:n71.
+
+    Examples
+    --------
+    >>> layout = prisma_layout({"screened": 988, "excluded": 850, "sought": 130})
+    >>> layout.box("screened").head
+    'Records screened (n = 988)'
+    >>> layout.foot
+    ('Does not add up: reports sought for retrieval is 130, 988 less 850 is 138',)
     """
     look = style_of(style)
     unknown = [k for k in (*counts, *without, *(labels or {})) if k not in _BOXES]

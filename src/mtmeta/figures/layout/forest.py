@@ -78,6 +78,27 @@ def forest_layout(
     ------
     UsageError
         For an unknown column, sort key, style or option.
+
+    Examples
+    --------
+    BCG vaccine, REML with Wald's interval: a mean relative risk of 0.49 [0.34, 0.70], Q(df = 12) = 152.2330
+    (Viechtbauer 2010, J Stat Softw 36(3), pp. 14 and 21).
+
+    >>> from mtmeta.effects.table import EffectSizes
+    >>> from mtmeta.models.pool import RandomEffects
+    >>> y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952,
+    ...      -0.469418, -1.371345, -0.339359, 0.445913, -0.017314]
+    >>> v = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434,
+    ...      0.073025, 0.012412, 0.532506, 0.071405]
+    >>> bcg = RandomEffects(ci="Wald").fit(EffectSizes.of(y, v, "RR"))
+    >>> layout = forest_layout(bcg, better="lower", arms=("vaccine", "control"))
+    >>> pooled = layout.rows[-2]
+    >>> [cell.text for cell in pooled.cells]
+    ['Random effects (REML)', '0.49 [0.34, 0.70]', '100.0%']
+    >>> layout.foot[0]
+    'Heterogeneity: τ² = 0.31, I² = 92%, Q = 152.23 (df = 12, p < 0.001)'
+    >>> layout.panels[0].labels, layout.panels[0].favours[0]
+    (('0.1', '0.2', '0.5', '1', '2', '5'), 'Favours vaccine')
     """
     check_level(level)
     check_choice("prediction", prediction, ("bar", "shade", "density", "none"))

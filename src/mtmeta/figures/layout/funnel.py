@@ -67,6 +67,20 @@ def funnel_layout(
     ------
     UsageError
         For a P value outside (0, 1), or contours of a measure without a null.
+
+    Examples
+    --------
+    BCG vaccine, REML: mean log relative risk -0.7145 (Viechtbauer 2010, J Stat Softw 36(3), p. 14).
+
+    >>> from mtmeta.effects.table import EffectSizes
+    >>> from mtmeta.models.pool import RandomEffects
+    >>> y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952,
+    ...      -0.469418, -1.371345, -0.339359, 0.445913, -0.017314]
+    >>> v = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434,
+    ...      0.073025, 0.012412, 0.532506, 0.071405]
+    >>> layout = funnel_layout(RandomEffects().fit(EffectSizes.of(y, v, "RR")))
+    >>> round(dict(layout.summary)["estimate"], 4), len(layout.points().x)
+    (-0.7145, 13)
     """
     check_level(level)
     check_choice("labels", labels, ("none", "outside", "all"))

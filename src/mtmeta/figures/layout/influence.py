@@ -64,6 +64,13 @@ def baujat_layout(
     ------
     UsageError
         For a table without these columns or rows.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"study": ["a", "b"], "contribution": [1.2, 0.1], "influence": [0.4, 0.2]})
+    >>> baujat_layout(table, labelled=1).points().labels
+    ('a', '')
     """
     need_columns(data, study, x, y)
     look = style_of(style)

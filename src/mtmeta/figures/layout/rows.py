@@ -77,6 +77,17 @@ def rows_layout(
     ------
     UsageError
         For a table without these columns or rows.
+
+    Examples
+    --------
+    Music for people with coronary heart disease, anxiety: SMD -0.70 [-1.17, -0.22], 10 trials (Bradt 2013,
+    Cochrane CD006577).
+
+    >>> import pandas as pd
+    >>> printed = {"label": ["CD006577"], "estimate": [-0.70], "low": [-1.17], "high": [-0.22], "k": [10]}
+    >>> layout = rows_layout(pd.DataFrame(printed), measure="SMD", columns=("k",), diamonds=("CD006577",))
+    >>> [cell.text for cell in layout.rows[0].cells]
+    ['CD006577', '10', '−0.70 [−1.17, −0.22]']
     """
     kind = measure_of(measure)
     look = readable(style_of(style), kind)
