@@ -57,7 +57,7 @@ def hunt(
 
     >>> from mtmeta.records.locate import example_studies
     >>> [f.ids[:1] for f in hunt(example_studies("cardiac")) if f.code == "duplicate-trial"]
-    [('hermele-2005/anxiety',)]
+    [('hermele-2005/depression',)]
     """
     with warnings.catch_warnings():
         # the checks compare rows of all kinds on purpose
@@ -101,13 +101,14 @@ def _of_rows(study: Study, own: dict[str, EffectRow], limits: Limits) -> Iterato
         row, effect = Row(study, outcome), own.get(outcome.id)
         yield from printed.contradicted_p(row, limits)
         yield from printed.contradicted_statistic(row, limits)
-        yield from printed.contradicted_report(row, effect)
         yield from printed.off_centre(row)
-        yield from times.baseline_as_outcome(row)
-        yield from times.change_as_final(row)
-        yield from times.impossible_changes(row)
-        yield from impossible_means(row)
         yield from contradicted_words(row, effect)
+        if outcome.data.kind in ("means", "changes"):
+            yield from printed.contradicted_report(row, effect)
+            yield from times.baseline_as_outcome(row)
+            yield from times.change_as_final(row)
+            yield from times.impossible_changes(row)
+            yield from impossible_means(row)
 
 
 def _where(suspicion: Suspicion) -> str:

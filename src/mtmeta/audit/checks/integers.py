@@ -49,7 +49,7 @@ def grimmer(mean: float, sd: float, n: int) -> bool:
     --------
     The scores 1, 2, 2, 3, 5 have mean 2.6 and SD 1.52.
 
-    >>> grimmer(2.6, 1.52, 5), grimmer(2.6, 1.62, 5)
+    >>> grimmer(2.6, 1.52, 5), grimmer(2.6, 1.55, 5)
     (True, False)
     """
     half, half_sd = 0.5 * ulp(mean) + 1e-9, 0.5 * ulp(sd) + 1e-9

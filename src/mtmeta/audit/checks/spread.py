@@ -21,15 +21,33 @@ _DEFAULT = Limits()
 # CD003477.pub5, which are what clean rows look like. Between the times of one arm at most as much; between
 # populations more, unless the trials at hand show how much.
 _BETWEEN_ARMS, _BETWEEN_TIMES, _BETWEEN_TRIALS = 0.38, 0.38, 0.45
-_FEWEST_TRIALS = 3
+_FEWEST_TRIALS, _MANY = 3, 200
 
 
 @dataclass(frozen=True, slots=True)
 class Spreads:
-    """SDs of one instrument and kind of value: trial and log SD, one entry a row."""
+    """SDs of one instrument and kind of value: trial and log SD, one entry a row.
+
+    In more than `_MANY` rows one trial moves neither median, and those of all stand for those of the others.
+    """
 
     trials: tuple[str, ...]
     logs: tuple[float, ...]
+    whole: tuple[float, float, int]
+    """Median, scaled median absolute deviation and number of trials of all."""
+
+    def others(self, trial: str) -> tuple[float, float, int] | None:
+        """Return median, spread and number of the other trials; None where there is none."""
+        if len(self.logs) > _MANY:
+            return self.whole
+        rest = [(t, x) for t, x in zip(self.trials, self.logs, strict=True) if t != trial]
+        return _middle([t for t, _ in rest], [x for _, x in rest]) if rest else None
+
+
+def _middle(trials: list[str], logs: list[float]) -> tuple[float, float, int]:
+    values = np.array(logs)
+    centre = float(np.median(values))
+    return centre, 1.4826 * float(np.median(np.abs(values - centre))), len(set(trials))
 
 
 Key = tuple[str, str]
@@ -68,7 +86,11 @@ def spreads_of(rows: list[Row]) -> dict[Key, Spreads]:
         name, spread = _instrument(row.outcome), _log_sd(arms_of(row.outcome))
         if name is not None and spread is not None:
             found[name, _kind(row.outcome)].append((row.study.id, spread[0]))
-    return {key: Spreads(tuple(t for t, _ in v), tuple(x for _, x in v)) for key, v in found.items()}
+    out = {}
+    for key, entries in found.items():
+        trials, logs = [t for t, _ in entries], [x for _, x in entries]
+        out[key] = Spreads(tuple(trials), tuple(logs), _middle(trials, logs))
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,22 +178,20 @@ def _references(row: Row, spreads: dict[Key, Spreads]) -> Iterator[_Reference]:
     if name is None:
         return
     for other in row.study.outcomes:
-        spread = _log_sd(arms_of(other)) if other is not outcome else None
-        if spread is not None and (_instrument(other), _kind(other)) == (name, kind):
+        spread_there = _log_sd(arms_of(other)) if other is not outcome else None
+        if spread_there is not None and (_instrument(other), _kind(other)) == (name, kind):
             words = f"{other.id} of the same trial"
-            yield _Reference(spread[0], spread[1] + _BETWEEN_TIMES**2 / 2.0, words)
+            yield _Reference(spread_there[0], spread_there[1] + _BETWEEN_TIMES**2 / 2.0, words)
     scale = scale_of(outcome.instrument, outcome.construct_)
     if scale is not None and scale.reference_sd is not None and kind == "final":
         yield _Reference(math.log(scale.reference_sd.sd), _BETWEEN_TRIALS**2, scale.reference_sd.population)
     known = spreads.get((name, kind))
     if known is None:
         return
-    others = np.array([x for t, x in zip(known.trials, known.logs, strict=True) if t != row.study.id])
-    trials = len({t for t in known.trials if t != row.study.id})
-    if trials >= _FEWEST_TRIALS:
-        centre = float(np.median(others))
-        spread_between = max(1.4826 * float(np.median(np.abs(others - centre))), _BETWEEN_TRIALS)
-        variance = spread_between**2 * (1.0 + 1.0 / trials)
+    others = known.others(row.study.id)
+    if others is not None and others[2] >= _FEWEST_TRIALS:
+        centre, spread, trials = others
+        variance = max(spread, _BETWEEN_TRIALS) ** 2 * (1.0 + 1.0 / trials)
         yield _Reference(centre, variance, f"median of {trials} other trials on that scale")
 
 

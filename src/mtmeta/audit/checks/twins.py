@@ -16,12 +16,17 @@ __all__ = ["doi_twice", "opposite_signs", "same_numbers", "twin_trials", "two_va
 
 # Digits that numbers must carry together before their being equal is no accident
 _DIGITS = 8
+# More trials than this with the same numbers are each held against the first alone
+_MANY = 6
+
+
+_WORDS = {"note", "p", "as_printed", "n_total", "level", "adjusted_for"}
 
 
 def _numbers(data: Any) -> dict[str, Any]:
     """Return the numbers of a row's data, without words that may differ."""
-    dumped = data.model_dump(exclude_none=True, exclude={"note", "p", "as_printed", "n_total", "level"})
-    return {k: v for k, v in dumped.items() if k != "adjusted_for"}
+    dumped: dict[str, Any] = data.model_dump(exclude_none=True, exclude=_WORDS)
+    return dumped
 
 
 def _leaves(value: Any) -> Iterator[float]:
@@ -71,7 +76,7 @@ def twin_trials(studies: Iterable[Study]) -> Iterator[Suspicion]:
                 by_key[key].append(row)
     pairs: dict[tuple[str, str], list[tuple[Row, Row]]] = defaultdict(list)
     for rows in by_key.values():
-        for a, b in combinations(rows, 2):
+        for a, b in combinations(rows, 2) if len(rows) <= _MANY else ((rows[0], r) for r in rows[1:]):
             if a.study.id != b.study.id:
                 first, second = (a, b) if a.study.id < b.study.id else (b, a)
                 pairs[first.study.id, second.study.id].append((first, second))
@@ -186,11 +191,14 @@ def opposite_signs(study: Study, rows: dict[str, EffectRow]) -> Iterator[Suspici
 
 def same_numbers(study: Study) -> Iterator[Suspicion]:
     """Find two outcomes or time points of one trial with the same numbers to the last digit."""
+    if len(study.outcomes) < 2:
+        return
+    numbers = {outcome.id: _numbers(outcome.data) for outcome in study.outcomes}
     for a, b in combinations(study.outcomes, 2):
-        first, second = Row(study, a), Row(study, b)
-        one, two = _numbers(a.data), _numbers(b.data)
-        if one != two or sum(_digits(x) for x in _leaves(one)) < _DIGITS:
+        one = numbers[a.id]
+        if one != numbers[b.id] or sum(_digits(x) for x in _leaves(one)) < _DIGITS:
             continue
+        first, second = Row(study, a), Row(study, b)
         yield Suspicion(
             "same-numbers",
             first,
