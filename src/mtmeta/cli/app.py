@@ -12,6 +12,7 @@ from mtmeta.cli.effects import effects
 from mtmeta.cli.export import export
 from mtmeta.cli.figures import figures
 from mtmeta.cli.import_ import import_
+from mtmeta.cli.init import init, new
 from mtmeta.cli.pool import pool
 from mtmeta.cli.run import run
 from mtmeta.cli.verify import verify
@@ -45,6 +46,6 @@ def _root(
     """Meta-analysis from the printed number to the published figure."""
 
 
-for command in (run, check, effects, pool, figures, verify, claims, diff, echo, why, export):
+for command in (init, new, run, check, effects, pool, figures, verify, claims, diff, echo, why, export):
     app.command()(command)
 app.command("import")(import_)
