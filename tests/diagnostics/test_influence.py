@@ -17,21 +17,7 @@ from mtmeta.models.dependent import Multilevel
 from mtmeta.models.pool import CommonEffect, RandomEffects
 
 OPTIMISER = 1e-7
-GIVEN = (
-    "sim1",
-    "sim2",
-    "sim3",
-    "sim4",
-    "sim5",
-    "sim6",
-    "sim8",
-    "sim9",
-    "sim11",
-    "sim13",
-    "sim14",
-    "sim15",
-    "sim16",
-)
+GIVEN = (*(f"sim{i}" for i in (1, 2, 3, 4, 5, 6, 8, 9, 11, 13, 14, 15, 16)), "wild", "dominated")
 SETS = (
     "k6", "k10", "k10-biased", "k15-homogeneous", "k20-biased", "k30-null", "k40-biased", "k60", "k25-negative",
     "ties",

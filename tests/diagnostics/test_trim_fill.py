@@ -69,7 +69,10 @@ def test_estimators_models_sides(
     _near(found.se, want["se"])
     _near(found.filled.tau2, want["tau2"])
     _near(found.filled.q, want["q"])
-    _near(found.k0_se, want["se_k0"])
+    if want["se_k0"] is None:
+        assert found.k0_se == 0.0  # the formula's variance is negative there: metafor's is NaN
+    else:
+        _near(found.k0_se, want["se_k0"])
     if estimator == "R0":
         _near(found.k0_pvalue, want["p_k0"], 1e-12)
     else:
@@ -90,7 +93,7 @@ def test_printed_of_other_packages(rscript: Callable[..., str]) -> None:
     cat(toJSON(list(r = dat.raudenbush1985[c("yi", "vi")], h = dat.hackshaw1998[c("yi", "vi")]), digits = NA,
                dataframe = "columns"))"""
     sets = json.loads(rscript(code))
-    for key, want, model in (("r", "3 left 0.0282", "REML"), ("h", "7 left 0.1745", "EE")):
+    for key, want, model in (("r", "3 left 0.0282", "REML"), ("h", "7 left 0.1745", "REML")):
         found = trim_and_fill(EffectSizes.of(sets[key]["yi"], sets[key]["vi"]), model=MODELS[model])
         assert f"{found.k0} {found.side} {found.estimate:.4f}" == want
 

@@ -81,8 +81,8 @@ for (id in names(data)) {
   for (method in c("EE", "DL", "REML")) for (estimator in c("L0", "R0", "Q0")) for (side in c("auto", "left", "right")) {
     f <- fit(d, method)
     label <- paste(id, method, estimator, side)
-    t <- attempt(if (side == "auto") trimfill(f, estimator = estimator)
-                 else trimfill(f, estimator = estimator, side = side), label)
+    t <- attempt(if (side == "auto") trimfill(f, estimator = estimator, control = f$control)
+                 else trimfill(f, estimator = estimator, side = side, control = f$control), label)
     if (is.null(t)) next
     refit <- fit(data.frame(yi = as.numeric(t$yi), vi = t$vi, ni = 10), method)
     fills[[length(fills) + 1]] <- list(id = id, method = method, estimator = estimator, side = side, on = t$side,
@@ -100,7 +100,7 @@ for (id in names(data)) {
     if (name %in% smooth && !(paste(id, side) %in% c("k20-biased greater", "k25-negative less"))) next
     if (side == "two.sided" && !(name %in% c("two", "three"))) next
     s <- NULL
-    for (tol in if (name %in% smooth) 1e-9 else c(1e-11, 1e-10, 1e-9)) if (is.null(s)) {    # nlminb refuses what rounding does not allow
+    for (tol in if (name %in% smooth) 1e-9 else c(1e-10, 1e-9)) if (is.null(s)) {    # nlminb refuses what rounding does not allow
       sharp <- list(optimizer = "nlminb", rel.tol = tol, x.tol = 1e-9, iter.max = 2000, eval.max = 4000,
                     intCtrl = list(rel.tol = 1e-8, subdivisions = 1000L))
       s <- attempt(if (name %in% smooth) selmodel(m, type = name, alternative = side, skiphes = TRUE, control = sharp)

@@ -133,7 +133,7 @@ def influence(model: PoolModel, es: EffectSizes) -> pd.DataFrame:
     -----
     With :math:`\hat\mu_{(i)}`, :math:`\hat\tau^2_{(i)}` and :math:`s_{(i)}` from the fit without study i:
 
-    - rstudent :math:`(y_i-\hat\mu_{(i)})/\sqrt{v_i+\hat\tau^2_{(i)}+s_{(i)}^2}`
+    - rstudent :math:`(y_i-\hat\mu_{(i)})/\sqrt{c_{(i)}(v_i+\hat\tau^2_{(i)})+s_{(i)}^2}`
     - dffits :math:`(\hat\mu-\hat\mu_{(i)})/\sqrt{c_{(i)} h_i(v_i+\hat\tau^2_{(i)})}`, c the factor of Hartung
       and Knapp, 1 for Wald
     - cook :math:`(\hat\mu-\hat\mu_{(i)})^2/s^2`; cov_ratio :math:`s_{(i)}^2/s^2`
@@ -170,7 +170,7 @@ def influence(model: PoolModel, es: EffectSizes) -> pd.DataFrame:
     hat = w / w.sum()
     shift = full.estimate[0] - out.estimate
     scale = np.square(out.se / out.se_classic)
-    rstudent = (es.yi - out.estimate) / np.sqrt(es.vi + out.tau2 + np.square(out.se))
+    rstudent = (es.yi - out.estimate) / np.sqrt(scale * (es.vi + out.tau2) + np.square(out.se))
     dffits = shift / np.sqrt(scale * hat * (out.tau2 + es.vi))
     cook = np.square(shift) / np.square(full.se[0])
     # the classic variance of the full data's design at the deleted tau2 (metafor's dfbs)
