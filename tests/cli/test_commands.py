@@ -186,8 +186,33 @@ def test_figures_draws_what_is_asked_for(project: Path, tmp_path: Path) -> None:
         "figures", "analyses/icu-anxiety.yaml", "--format", "pdf", "--out", str(out), "--json", cwd=project
     )
     assert done.returncode == 0, done.stderr
-    assert [Path(p).name for p in json.loads(done.stdout)] == ["icu-anxiety.pdf"]
-    assert [p.name for p in out.iterdir()] == ["icu-anxiety.pdf"]
+    assert [Path(p).name for p in json.loads(done.stdout)] == ["icu-anxiety.pdf", "icu-anxiety.json"]
+    assert sorted(p.name for p in out.iterdir()) == ["icu-anxiety.json", "icu-anxiety.pdf"]
+
+
+def test_figures_check_tells_what_no_longer_follows(project: Path, tmp_path: Path) -> None:
+    out = tmp_path / "print"
+    drawn = mtmeta(
+        "figures",
+        "analyses/icu-anxiety.yaml",
+        "--format",
+        "svg",
+        "--style",
+        "jama",
+        "--out",
+        str(out),
+        cwd=project,
+    )
+    assert drawn.returncode == 0, drawn.stderr
+    held = mtmeta("figures", "analyses/icu-anxiety.yaml", "--check", "--out", str(out), cwd=project)
+    assert held.returncode == 0, held.stderr
+    layout = out / "icu-anxiety.json"
+    layout.write_text(
+        layout.read_text(encoding="utf-8").replace("State anxiety", "State fear"), encoding="utf-8"
+    )
+    stale = mtmeta("figures", "analyses/icu-anxiety.yaml", "--check", "--out", str(out), cwd=project)
+    assert stale.returncode == 1
+    assert "State fear" in stale.stderr
 
 
 @pytest.mark.parametrize(

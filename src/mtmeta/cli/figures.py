@@ -23,6 +23,15 @@ def figures(
     ] = "svg,pdf,png",
     dpi: Annotated[int, typer.Option(min=50, max=2400, help="Resolution of png and tiff.")] = 300,
     style: Annotated[str, typer.Option(help="Style of the figure, such as plain or cochrane.")] = "plain",
+    width: Annotated[
+        str | None, typer.Option(help="Of the page: millimetres, or single, one-and-half, double.")
+    ] = None,
+    outline: Annotated[
+        bool, typer.Option("--outline", help="Turn the text of an SVG into outlines.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Draw nothing; tell which figure no longer follows from its data.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the files written as JSON.")] = False,
 ) -> None:
     """Draw the forest plots of analyses.
@@ -35,7 +44,7 @@ def figures(
     from mtmeta.cli.places import project_of
     from mtmeta.errors import MtmetaError
     from mtmeta.records.folder import read_studies
-    from mtmeta.reports.plots import save_forest
+    from mtmeta.reports.plots import save_forest, stale_figure
 
     project = project_of(analyses, studies, out)
     chosen = tuple(f.strip() for f in formats.split(",") if f.strip())
@@ -45,11 +54,21 @@ def figures(
     failed: list[str] = []
     with progress("figures") as step:
         for i, item in enumerate(named, 1):
+            target = project.figures / item.analysis.name
             try:
                 result = run_analysis(item.analysis, records)
-                written += save_forest(
-                    result, project.figures / item.analysis.name, formats=chosen, dpi=dpi, style=style
-                )
+                if check:
+                    failed += [f"{target}: {line}" for line in stale_figure(result, target)]
+                else:
+                    written += save_forest(
+                        result,
+                        target,
+                        formats=chosen,
+                        dpi=dpi,
+                        style=style,
+                        width=_width(width),
+                        outline=outline,
+                    )
             except MtmetaError as error:
                 failed.append(f"{item.path}: {error}")
             step(i, len(named))
@@ -62,3 +81,11 @@ def figures(
         note(line)
     if failed:
         raise typer.Exit(1)
+
+
+def _width(text: str | None) -> float | str | None:
+    """Return millimetres as a number, a column's name as it is."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text

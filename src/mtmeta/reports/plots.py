@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from mtmeta.audit.run import AnalysisRun
 
 if TYPE_CHECKING:
     from mtmeta.figures.layout.table import ForestLayout
 
-__all__ = ["forest_of", "save_forest"]
+__all__ = ["forest_of", "save_forest", "stale_figure"]
 
 
 def forest_of(run: AnalysisRun, *, style: str = "plain") -> ForestLayout:
@@ -22,20 +21,11 @@ def forest_of(run: AnalysisRun, *, style: str = "plain") -> ForestLayout:
 
     return forest_layout(
         run.result if run.subgroups is None else run.subgroups,
-        left=_left(run),
         better=run.analysis.better,
         title=run.analysis.title,
         level=run.analysis.model.level,
         style=style,  # type: ignore[arg-type]
     )
-
-
-def _left(run: AnalysisRun) -> tuple[str, ...] | None:
-    """Show the participants of both arms together where a source does not tell which arm is which."""
-    n1, n = run.effects.n1, run.effects.n
-    if n is not None and (n1 is None or np.isnan(n1).any()):
-        return ("study", "n")
-    return None
 
 
 def save_forest(
@@ -45,27 +35,56 @@ def save_forest(
     formats: Sequence[str] = ("svg", "pdf", "png"),
     dpi: float = 300,
     style: str = "plain",
+    width: float | str | None = None,
+    outline: bool = False,
 ) -> tuple[Path, ...]:
-    """Draw the forest plot of an analysis and write it, all formats or none.
+    """Draw the forest plot of an analysis and write it with its layout, all files or none.
 
     Parameters
     ----------
     run : AnalysisRun
     path : Path
         Without suffix.
-    formats, dpi, style
+    formats, dpi, style, outline
         See :func:`mtmeta.figures.save`.
+    width : float or str, optional
+        Of the page, in millimetres or in the style's columns (single, one-and-half, double).
 
     Returns
     -------
     tuple of Path
-        The files written.
+        The files written; the last is the layout as JSON, which holds every number drawn.
     """
     from mtmeta.figures.draw.forest import draw_forest, forest_axes
     from mtmeta.figures.files import save
     from mtmeta.figures.layout.words import alt_text
 
     layout = forest_of(run, style=style)
-    figure = draw_forest(layout, forest_axes(layout)).get_figure(root=True)
+    ax = forest_axes(layout, width=width)  # type: ignore[arg-type]  # checked there
+    figure = draw_forest(layout, ax).get_figure(root=True)
     assert figure is not None
-    return save(figure, path, formats=formats, dpi=dpi, alt=alt_text(layout))
+    return save(figure, path, formats=formats, dpi=dpi, outline=outline, alt=alt_text(layout), layout=layout)
+
+
+def stale_figure(run: AnalysisRun, path: Path) -> list[str]:
+    """Say where the figure beside a layout no longer follows from its data; empty when it does.
+
+    Parameters
+    ----------
+    run : AnalysisRun
+    path : Path
+        Of the figure, without suffix; its ``.json`` is read.
+
+    Returns
+    -------
+    list of str
+        Numbers are compared with tolerance, image bytes never.
+    """
+    from mtmeta.figures.layout.base import differences
+
+    beside = path.with_name(f"{path.name}.json")
+    if not beside.is_file():
+        return [f"there is no {beside}; draw the figure with mtmeta figures"]
+    old: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
+    style = old.get("style", {}).get("name", "plain")
+    return differences(old, json.loads(forest_of(run, style=style).to_json()))
