@@ -11,14 +11,16 @@ from mtmeta.audit.checks.totals import contradicted_totals
 from mtmeta.audit.cost import largest_move, with_costs
 from mtmeta.audit.files import NamedAnalysis, read_analyses
 from mtmeta.audit.findings import Finding, Severity
-from mtmeta.audit.hunt import hunt
+from mtmeta.audit.hunt import Limits, hunt
 from mtmeta.audit.run import AnalysisRun, run_analysis
 from mtmeta.errors import MtmetaError, Problem, RecordError, UsageError
 from mtmeta.records.folder import Studies, read_studies
 from mtmeta.records.integrity import answer_of, integrity_problems
 from mtmeta.records.schema import Checked, Study
 
-__all__ = ["Counted", "Finding", "check_paths", "default_paths"]
+__all__ = ["Counted", "Finding", "check_paths", "default_paths", "findings_of"]
+
+_DEFAULT = Limits()
 
 _ORDER = {"error": 0, "suspect": 1, "note": 2}
 
@@ -90,8 +92,7 @@ def check_paths(
             else:
                 studies = read_studies(path, progress=progress)
                 folders.append(studies)
-                findings += _integrity(studies)
-                findings += hunt(studies, retracted=retracted, progress=progress)
+                findings += findings_of(studies, retracted=retracted, progress=progress)
         except RecordError as error:
             findings += [_unreadable(problem) for problem in error.problems]
     if named and len(folders) == 1:
@@ -101,6 +102,27 @@ def check_paths(
             findings = list(with_costs(findings, [run for _, run in runs]))
     findings.sort(key=lambda f: (_ORDER[f.severity], -largest_move(f), f.path, f.line, f.code))
     return tuple(findings), Counted(sum(map(len, folders)), len(named))
+
+
+def findings_of(
+    studies: Studies,
+    *,
+    limits: Limits = _DEFAULT,
+    retracted: Retracted | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Finding]:
+    """Find in records what cannot be and what is suspect.
+
+    Parameters
+    ----------
+    studies : Studies
+    limits : Limits
+        How strong evidence must be.
+    retracted : Retracted, optional
+    progress : callable, optional
+        Called with the trials done and of all.
+    """
+    return _integrity(studies) + hunt(studies, limits=limits, retracted=retracted, progress=progress)
 
 
 def _runs(named: list[NamedAnalysis], studies: Studies) -> list[tuple[str, AnalysisRun]]:
