@@ -1,10 +1,11 @@
-"""Plant known errors in clean trials and count how many the integrity checks find, and how often they cry wolf.
+"""Plant known errors in clean trials; count how many the integrity checks find, and how often they cry wolf.
 
-Run ``python benchmarks/hunt_planted.py [--batches 12] [--seed 1] [--json FILE]``. Each batch is 250 simulated
-trials on scales of whole scores, in forests of ten, with what real reports print beside a result at random: a
-P value (half of them), the baseline (half), a second time point (a third), the effect that the review computed
-(a third), words on the direction (a fifth). One kind of error is planted in one trial of twenty. A plant counts
-as found when an error or a suspect names its row. The thresholds are the product's; nothing here tunes them.
+Run ``python benchmarks/hunt_planted.py [--batches 12] [--seed 1] [--roc 2]``. Each batch is 250 simulated
+trials on scales of whole scores, in forests of ten, means and SDs to one decimal (60%) or two, with what
+reports print beside a result at random: a P value (half of them), the baseline (half), a second time point (a
+third), the effect that the review computed (a third), words on the direction (a fifth). One kind of error is
+planted in one trial of twenty. A plant counts as found when an error or a suspect names its row. The thresholds
+are the product's; nothing here tunes them.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def _scores(rng: Generator, n: int, mean: float, sd: float, limits: tuple[int, i
     return np.clip(np.round(rng.normal(mean, sd, n)), *limits)
 
 
-def _summary(x: np.ndarray) -> Record:
-    return {"mean": round(float(x.mean()), 2), "sd": round(float(x.std(ddof=1)), 2)}
+def _summary(x: np.ndarray, digits: int) -> Record:
+    return {"mean": round(float(x.mean()), digits), "sd": round(float(x.std(ddof=1)), digits)}
 
 
 def _p(a: np.ndarray, b: np.ndarray) -> str:
@@ -69,11 +70,11 @@ def _p(a: np.ndarray, b: np.ndarray) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
 
 
-def _means(a: np.ndarray, b: np.ndarray) -> Record:
+def _means(a: np.ndarray, b: np.ndarray, digits: int) -> Record:
     return {
         "kind": "means",
-        "music": {"n": int(a.size), **_summary(a)},
-        "control": {"n": int(b.size), **_summary(b)},
+        "music": {"n": int(a.size), **_summary(a, digits)},
+        "control": {"n": int(b.size), **_summary(b, digits)},
     }
 
 
@@ -118,12 +119,13 @@ def clean_trial(rng: Generator, i: int) -> Record:
         return drawn[0], drawn[1]
 
     a, b = later(d)
-    data = _means(a, b)
+    digits = 1 if rng.random() < 0.6 else 2
+    data = _means(a, b, digits)
     if rng.random() < 0.5:
         data["p"] = _p(a, b)
     if rng.random() < 0.5:
         for arm, x in zip(("music", "control"), before, strict=True):
-            data[arm]["baseline"] = _summary(x)
+            data[arm]["baseline"] = _summary(x, digits)
     outcomes = [_outcome("post", scale, "post", data, forest)]
     if rng.random() < 1 / 3:
         g = hedges(data)
@@ -135,7 +137,9 @@ def clean_trial(rng: Generator, i: int) -> Record:
         stay = [max(6, int(n * rng.uniform(0.8, 1.0))) for n in (n1, n2)]
         c, e = later(0.7 * d)
         outcomes.append(
-            _outcome("later", scale, "follow-up", _means(c[: stay[0]], e[: stay[1]]), f"{forest} later")
+            _outcome(
+                "later", scale, "follow-up", _means(c[: stay[0]], e[: stay[1]], digits), f"{forest} later"
+            )
         )
     return _record(f"made-{i:04d}", outcomes, n1 + n2 + int(rng.integers(0, 6)))
 
@@ -283,10 +287,10 @@ def _redundant(kind: str, trial: Record) -> bool:
 
 
 def plant(
-    kind: str, rng: Generator, trials: list[Record]
+    kind: str, rng: Generator, trials: list[Record], share: int = SHARE
 ) -> tuple[list[Record], list[tuple[str, float, int, bool]]]:
     """Plant one kind of error in one trial of twenty; return the trials and what was planted."""
-    chosen = rng.choice(len(trials), max(1, len(trials) // SHARE), replace=False)
+    chosen = rng.choice(len(trials), max(1, len(trials) // share), replace=False)
     out, planted = list(trials), []
     for c in chosen:
         trial = json.loads(json.dumps(trials[c]))
@@ -398,7 +402,7 @@ def main(arguments: list[str]) -> int:
     planted: list[Plant] = []
     for kind in (k for k in kinds if k != "log scale"):
         for _ in range(asked.batches):
-            dirty, where = plant(kind, rng, real)
+            dirty, where = plant(kind, rng, real, 8)
             after = alarms(dirty, Limits())
             planted += [
                 Plant(kind, w, g, n, redundant, w in after) for w, g, n, redundant in where if w not in before

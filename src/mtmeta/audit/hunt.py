@@ -103,8 +103,8 @@ def _of_rows(study: Study, own: dict[str, EffectRow], limits: Limits) -> Iterato
         yield from printed.contradicted_statistic(row, limits)
         yield from printed.off_centre(row)
         yield from contradicted_words(row, effect)
+        yield from printed.contradicted_report(row, effect)
         if outcome.data.kind in ("means", "changes"):
-            yield from printed.contradicted_report(row, effect)
             yield from times.baseline_as_outcome(row)
             yield from times.change_as_final(row)
             yield from times.impossible_changes(row)

@@ -236,8 +236,13 @@ def contradicted_report(row: Row, own: EffectRow | None) -> Iterator[Suspicion]:
     was mistyped. Only SMDs and mean differences of raw means are compared. With or without correction and
     with either SD, an SMD moves by a tenth of itself; more than that and more than rounding is told.
     """
-    told, arms = row.outcome.reported, arms_of(row.outcome)
-    if told is None or told.estimate is None or arms is None:
+    told, arms, data = row.outcome.reported, arms_of(row.outcome), row.outcome.data
+    if told is None or told.estimate is None:
+        return
+    if isinstance(data, rec.Effect | rec.IntervalEffect):
+        yield from _two_effects(row, data.measure, data.estimate, told)
+        return
+    if arms is None:
         return
     if told.measure == "SMD" and own is not None:
         ours = own.g
@@ -266,6 +271,22 @@ def contradicted_report(row: Row, own: EffectRow | None) -> Iterator[Suspicion]:
             code, remedy = "se-as-sd", "the typed SDs are standard errors: write se instead of sd"
             evidence["g_if_sd_is_se"] = as_se
     yield Suspicion(code, row, message, evidence, remedy)
+
+
+def _two_effects(row: Row, measure: str, estimate: float, told: rec.Reported) -> Iterator[Suspicion]:
+    """Hold an effect against the one under ``reported``, of the same measure, a correction apart."""
+    if told.estimate is None or told.measure != measure:
+        return
+    slack = 0.5 * (ulp(estimate) + ulp(told.estimate)) + 0.1 * abs(told.estimate)
+    if abs(estimate - told.estimate) > slack:
+        opposite = measure not in RATIOS and abs(estimate + told.estimate) <= slack
+        yield Suspicion(
+            "sign-contradicts-report" if opposite else "effect-contradicts-values",
+            row,
+            f"{measure} {estimate:g} in the row, {told.estimate:g} as the source computed it",
+            {"row": estimate, "printed_effect": told.estimate},
+            "a sign is turned or a digit mistyped; look both up",
+        )
 
 
 def _rounding(arms: tuple[Arm, Arm], measure: str) -> float:
