@@ -1,9 +1,15 @@
+from mtmeta.diagnostics.adjust import bias_panel as bias_panel, pet_peese as pet_peese
+from mtmeta.diagnostics.gosh import gosh as gosh
 from mtmeta.diagnostics.influence import (
     baujat as baujat,
     cumulative as cumulative,
     influence as influence,
     leave_one_out as leave_one_out,
 )
+from mtmeta.diagnostics.multiverse import multiverse as multiverse
+from mtmeta.diagnostics.selection import PUniformStar as PUniformStar, SelectionModel as SelectionModel
+from mtmeta.diagnostics.small_study import begg as begg, egger as egger, harbord as harbord, peters as peters
+from mtmeta.diagnostics.trim_fill import trim_and_fill as trim_and_fill
 from mtmeta.effects.association import (
     biserial as biserial,
     correlation as correlation,
@@ -95,7 +101,17 @@ from mtmeta.errors import (
     RecordError as RecordError,
     UsageError as UsageError,
 )
-from mtmeta.figures import forest as forest, funnel as funnel, save as save
+from mtmeta.figures import (
+    STYLES as STYLES,
+    RobTable as RobTable,
+    forest as forest,
+    forest_layout as forest_layout,
+    funnel as funnel,
+    funnel_layout as funnel_layout,
+    prisma_layout as prisma_layout,
+    rows_layout as rows_layout,
+    save as save,
+)
 from mtmeta.measures import Interval as Interval, Measure as Measure
 from mtmeta.models.compare import compare_models as compare_models, likelihood_ratio as likelihood_ratio
 from mtmeta.models.dependent import Multilevel as Multilevel, rho_sensitivity as rho_sensitivity
@@ -112,9 +128,12 @@ from mtmeta.models.regression import MetaRegression as MetaRegression
 from mtmeta.models.robust import robust as robust
 from mtmeta.models.subgroups import subgroups as subgroups
 from mtmeta.records.folder import Studies as Studies, read_studies as read_studies, read_study as read_study
+from mtmeta.records.integrity import integrity_problems as integrity_problems
 from mtmeta.records.locate import example_studies as example_studies
+from mtmeta.records.scales import scale_of as scale_of
 from mtmeta.records.schema import Study as Study
 from mtmeta.records.write import write_study as write_study
+from mtmeta.reports.why import why as why
 
 __all__: list[str]
 __version__: str
