@@ -186,19 +186,16 @@ def test_likelihood_by_quadrature(alternative: str, model: str, data: Table) -> 
         with pytest.raises(UsageError, match="needs a direction"):
             _model(alternative, model)
         return
-    es = data("k40-biased").subset(np.arange(0, 40, 2))
+    es = data("k20-biased")
     if alternative == "less":
         es = EffectSizes.of(-es.yi, es.vi)
-    try:
-        fit = _model(alternative, model).fit(es)
-    except ModelError as why:
-        pytest.fail(str(why))
+    fit = _model(alternative, model).fit(es)
     delta = np.asarray(fit.delta)
     _near(fit.loglik, _loglik(fit, fit.estimate, fit.tau2, delta), 1e-9)
     # a summit: no neighbour is higher
-    for step in (1e-3, -1e-3):
+    for step in (3e-3, -3e-3):
         assert _loglik(fit, fit.estimate + step, fit.tau2, delta) < fit.loglik
-        if fit.tau2 > 1e-3:
+        if fit.tau2 > 3e-3:
             assert _loglik(fit, fit.estimate, fit.tau2 + step, delta) < fit.loglik
 
 

@@ -305,6 +305,7 @@ def _newton(gradient: FloatArray, hessian: FloatArray, held: npt.NDArray[np.bool
     values, vectors = np.linalg.eigh(h)
     values = np.maximum(np.abs(values), 1e-10 * np.max(np.abs(values), axis=1, keepdims=True))
     step: FloatArray = np.matvec(vectors, np.matvec(np.swapaxes(vectors, 1, 2), g) / values)
+    step[held] = 0.0
     length = np.max(np.abs(step), axis=1, keepdims=True)
     step *= np.minimum(1.0, 2.0 / np.maximum(length, 1e-300))
     return step
