@@ -46,7 +46,8 @@ def test_each_row_is_its_own_fit(found: Multiverse) -> None:
     table = found.to_frame()
     assert len(table) == 3 * (16 + 2)
     assert table.columns.tolist() == [
-        "studies", "estimator", "interval", "estimate", "se", "ci_low", "ci_high", "pvalue", "tau2", "i2", "k",
+        "studies", "estimator", "interval", "estimate", "se", "ci_low", "ci_high", "pvalue", "tau2",
+        "i2", "k",
     ]  # fmt: skip
     for one, row in zip(found.specifications, table.to_dict("records"), strict=True):
         fit = one.model.fit(one.effects)
@@ -80,7 +81,8 @@ def test_vibration_and_decomposition(rscript: Callable[..., str], found: Multive
     code = """suppressMessages(library(jsonlite)); d <- fromJSON(readLines(file("stdin")))
     r2 <- function(f) summary(lm(f, d))$r.squared
     full <- r2(estimate ~ studies + estimator + interval)
-    cat(toJSON(list(estimate = quantile(d$estimate, c(.01, .5, .99)), p = quantile(-log10(d$pvalue), c(.01, .99)),
+    cat(toJSON(list(estimate = quantile(d$estimate, c(.01, .5, .99)),
+      p = quantile(-log10(d$pvalue), c(.01, .99)),
       alone = c(r2(estimate ~ studies), r2(estimate ~ estimator), r2(estimate ~ interval)),
       unique = full - c(r2(estimate ~ estimator + interval), r2(estimate ~ studies + interval),
                         r2(estimate ~ studies + estimator)), full = full), digits = NA))"""

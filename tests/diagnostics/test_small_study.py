@@ -21,8 +21,8 @@ from mtmeta.models.pool import CommonEffect, RandomEffects
 CLOSED, OPTIMISER = 1e-10, 1e-7
 GIVEN = ("sim1", "sim2", "sim3", "sim4", "sim5", "sim6", "sim8", "sim11", "sim14", "sim15")
 SETS = (
-    "k6", "k10", "k10-biased", "k15-homogeneous", "k20-biased", "k30-null", "k40-biased", "k60", "k25-negative",
-    "ties",
+    "k6", "k10", "k10-biased", "k15-homogeneous", "k20-biased", "k30-null", "k40-biased", "k60",
+    "k25-negative", "ties",
 )  # fmt: skip
 PRECISION = {"sei": "SE", "vi": "vi", "ni": "ni", "ninv": "ninv", "sqrtni": "sqrtni", "sqrtninv": "n"}
 MODELS = (("lm", "t"), ("rma", "z"), ("rma", "knha"))
@@ -96,18 +96,20 @@ def test_ranks(name: str, generated: Any, data: Table) -> None:
 
 @pytest.mark.r
 def test_thompson_pustejovsky_harbord_peters(rscript: Callable[..., str], bcg: EffectSizes) -> None:
-    """Each is a regression that metafor or lm does: with DL; with 1/n1 + 1/n2; on Peto's one-step estimates."""
+    """Each is a regression that metafor or lm does: with DL; with 1/n1 + 1/n2; on one-step estimates."""
     code = """
     suppressMessages({library(metafor); library(jsonlite)}); d <- dat.bcg
     n1 <- d$tpos + d$tneg; n2 <- d$cpos + d$cneg
-    rr <- escalc("RR", tpos, tneg, cpos, cneg, data = d); peto <- escalc("PETO", tpos, tneg, cpos, cneg, data = d)
+    rr <- escalc("RR", tpos, tneg, cpos, cneg, data = d)
+    peto <- escalc("PETO", tpos, tneg, cpos, cneg, data = d)
     or <- escalc("OR", tpos, tneg, cpos, cneg, data = d)
     v <- 1 / n1 + 1 / n2; e <- d$tpos + d$cpos; n <- n1 + n2
     a <- regtest(rma(yi, vi, data = rr, method = "DL"), predictor = "sei")
     b <- regtest(rma(rr$yi, v), model = "lm")
     c <- regtest(rma(yi, vi, data = peto), model = "lm")
     p <- coef(summary(lm(or$yi ~ I(1 / n), weights = e * (n - e) / n)))[2, ]
-    cat(toJSON(list(thompson = c(a$zval, a$pval), pustejovsky = c(b$zval, b$pval), harbord = c(c$zval, c$pval),
+    cat(toJSON(list(thompson = c(a$zval, a$pval), pustejovsky = c(b$zval, b$pval),
+                    harbord = c(c$zval, c$pval),
                     peters = p[3:4]), digits = NA))
     """
     want = json.loads(rscript(code))
@@ -129,7 +131,7 @@ def test_thompson_pustejovsky_harbord_peters(rscript: Callable[..., str], bcg: E
 
 @pytest.mark.r
 def test_raudenbush(rscript: Callable[..., str]) -> None:
-    """Teacher expectancy: metafor prints z = 2.5261, p = .0115, and 2.5262 once REML has converged (1e-13)."""
+    """Teacher expectancy: metafor prints z = 2.5261, p = .0115, and 2.5262 once REML has converged."""
     code = """suppressMessages(library(metafor)); d <- dat.raudenbush1985
     r <- regtest(rma(yi, vi, data = d, control = list(threshold = 1e-13)))
     cat(sprintf("%.17g %.17g\n", c(d$yi, r$zval), c(d$vi, r$pval)))"""
@@ -148,7 +150,7 @@ def test_an_smd_is_tested_by_n(data: Table) -> None:
     assert egger(smd, precision="SE").predictor == "standard error"
     assert egger(EffectSizes.of(es.yi, es.vi, "MD", n=es.n)).predictor == "standard error"
     bare = EffectSizes.of(es.yi, es.vi, "SMD")
-    with pytest.raises(UsageError, match="SMD needs n for this test.*precision='SE'"):
+    with pytest.raises(UsageError, match=r"SMD needs n for this test.*precision='SE'"):
         egger(bare)
     with pytest.raises(UsageError, match="'ninv' needs n"):
         egger(bare, precision="ninv")

@@ -20,8 +20,8 @@ from mtmeta.models.pool import CommonEffect, IVhet, RandomEffects
 OPTIMISER = 1e-7
 GIVEN = ("sim1", "sim2", "sim3", "sim4", "sim5", "sim6", "sim8", "sim11", "sim14", "sim15")
 SETS = (
-    "k6", "k10", "k10-biased", "k15-homogeneous", "k20-biased", "k30-null", "k40-biased", "k60", "k25-negative",
-    "ties",
+    "k6", "k10", "k10-biased", "k15-homogeneous", "k20-biased", "k30-null", "k40-biased", "k60",
+    "k25-negative", "ties",
 )  # fmt: skip
 MODELS = {
     "EE": CommonEffect(),
