@@ -20,7 +20,7 @@ from mtmeta.models.pool import PoolResult
 from mtmeta.records import schema as rec
 from mtmeta.records.schema import Outcome, Study
 
-__all__ = ["costs_of", "in_words", "largest_move", "mended", "with_costs"]
+__all__ = ["costs_of", "in_words", "largest_move", "mended", "pooled_of", "row_effect", "with_costs"]
 
 _TURNED = frozenset({"sign-contradicts-report", "sign-contradicts-words"})
 
@@ -94,24 +94,24 @@ def _rows_at(finding: Finding, es: EffectSizes) -> npt.NDArray[np.bool_]:
 def _cost(
     finding: Finding, run: AnalysisRun, es: EffectSizes, rows: npt.NDArray[np.bool_], pool: str
 ) -> Cost | None:
-    level = run.analysis.model.level
     with warnings.catch_warnings():
         # a pool of two or one with its row left out warns of what it is; the numbers are shown beside
         warnings.simplefilter("ignore", MtmetaWarning)
-        before = _pooled(run, es, level)
+        before = pooled_of(run, es)
         if before is None:
             return None
-        without = _pooled(run, es.subset(np.flatnonzero(~rows)), level) if not rows.all() else None
+        without = pooled_of(run, es.subset(np.flatnonzero(~rows))) if not rows.all() else None
         table = _mended_table(finding, run, es, rows)
-        after = None if table is None else _pooled(run, table, level)
+        after = None if table is None else pooled_of(run, table)
     moved = [abs(p.estimate - before.estimate) / before.se for p in (without, after) if p is not None]
     return Cost(run.analysis.name, pool, before, without, after, max(moved, default=0.0))
 
 
-def _pooled(run: AnalysisRun, es: EffectSizes, level: float) -> Pooled | None:
+def pooled_of(run: AnalysisRun, es: EffectSizes) -> Pooled | None:
+    """Pool a table by the model of an analysis; None where it cannot be."""
     try:
         fit: PoolResult = model_of(run.analysis.model).fit(es)
-        low, high = fit.ci(level)
+        low, high = fit.ci(run.analysis.model.level)
     except ModelError:
         return None
     return Pooled(es.k, float(fit.estimate), float(fit.se), float(low), float(high), float(fit.tau2))
@@ -130,14 +130,15 @@ def _mended_table(
     name, outcome_id = es.study[int(at[0])], str(es.columns["outcome"].iloc[at[0]])
     study = next(s for s in run.studies if s.id == name)
     put_right = mended(study.outcome(outcome_id), finding)
-    effect = None if put_right is None else _effect(study, put_right, run)
+    effect = None if put_right is None else row_effect(study, put_right, run)
     if effect is None:
         return None
     yi[at], vi[at] = effect
     return replace(es, yi=yi, vi=vi)
 
 
-def _effect(study: Study, outcome: Outcome, run: AnalysisRun) -> tuple[float, float] | None:
+def row_effect(study: Study, outcome: Outcome, run: AnalysisRun) -> tuple[float, float] | None:
+    """Return the effect of a row and its variance as an analysis computes them, None where it cannot."""
     method = run.analysis
     try:
         computed, _ = computed_rows(

@@ -6,6 +6,7 @@ import typer
 
 from mtmeta.cli.check import check
 from mtmeta.cli.claims import claims
+from mtmeta.cli.compare import compare
 from mtmeta.cli.diff import diff
 from mtmeta.cli.echo import echo
 from mtmeta.cli.effects import effects
@@ -14,6 +15,7 @@ from mtmeta.cli.figures import figures
 from mtmeta.cli.import_ import import_
 from mtmeta.cli.init import init, new
 from mtmeta.cli.pool import pool
+from mtmeta.cli.reconcile import reconcile
 from mtmeta.cli.run import run
 from mtmeta.cli.verify import verify
 from mtmeta.cli.why import why
@@ -46,6 +48,22 @@ def _root(
     """Meta-analysis from the printed number to the published figure."""
 
 
-for command in (init, new, run, check, effects, pool, figures, verify, claims, diff, echo, why, export):
+for command in (
+    init,
+    new,
+    run,
+    check,
+    effects,
+    pool,
+    figures,
+    verify,
+    claims,
+    diff,
+    echo,
+    why,
+    export,
+    compare,
+    reconcile,
+):
     app.command()(command)
 app.command("import")(import_)

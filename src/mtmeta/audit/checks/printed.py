@@ -253,6 +253,8 @@ def contradicted_report(row: Row, own: EffectRow | None) -> Iterator[Suspicion]:
     rounding = 0.5 * ulp(told.estimate) + _rounding(arms, told.measure)
     slack = rounding + (0.1 * abs(told.estimate) if told.measure == "SMD" else 0.0)
     if abs(ours - told.estimate) <= slack:
+        if told.measure == "SMD" and own is not None:
+            yield from _other_width(row, own, told)
         return
     opposite = abs(ours + told.estimate) <= slack
     evidence: dict[str, float | str] = {"from_values": ours, "printed_effect": told.estimate}
@@ -286,6 +288,27 @@ def _two_effects(row: Row, measure: str, estimate: float, told: rec.Reported) ->
             f"{measure} {estimate:g} in the row, {told.estimate:g} as the source computed it",
             {"row": estimate, "printed_effect": told.estimate},
             "a sign is turned or a digit mistyped; look both up",
+        )
+
+
+def _other_width(row: Row, own: EffectRow, told: rec.Reported) -> Iterator[Suspicion]:
+    """Hold the width of the interval that the source computed for an SMD against the one n gives."""
+    from scipy.special import ndtri
+
+    if told.ci_low is None or told.ci_high is None or not own.n1 > 1 or not own.n2 > 1:
+        return
+    half = (told.ci_high - told.ci_low) / 2.0
+    se, n = half / float(ndtri(0.5 + told.level / 2.0)), own.n1 + own.n2
+    revman = math.sqrt(n / (own.n1 * own.n2) + own.g**2 / (2.0 * max(n - 3.94, 1.0)))
+    slack = 0.03 + 0.5 * (ulp(told.ci_low) + ulp(told.ci_high)) / (2.0 * half) if half > 0 else 1.0
+    if all(abs(se / ours - 1.0) > slack for ours in (math.sqrt(own.v), revman)):
+        yield Suspicion(
+            "n-contradicts-interval",
+            row,
+            f"{own.n1:g} and {own.n2:g} people give an SE of {math.sqrt(own.v):.3g}, the source's interval "
+            f"{se:.3g}",
+            {"se_from_n": math.sqrt(own.v), "se_from_interval": se},
+            "look up both sizes, and whether the source allowed for clusters or a shared arm",
         )
 
 
