@@ -170,6 +170,11 @@ def test_likelihood_and_optimum(name: str, alternative: str, model: str, generat
             with pytest.raises(ModelError, match=r"no effect has a p-value from|parameters and there are"):
                 _model(alternative, model).fit(data(name))
         return
+    if model in CUTS and 0 in row["counts"]:
+        # metafor fits with an empty interval and stops at its bounds of delta (0 or 100); ours says why it does not
+        with pytest.raises(ModelError, match="no effect has a p-value from"):
+            _model(alternative, model).fit(data(name))
+        return
     fit = _model(alternative, model).fit(data(name))
     # theirs is an optimum within their bounds (delta at most 100): ours is no worse
     assert fit.loglik >= row["loglik"] - 1e-8
