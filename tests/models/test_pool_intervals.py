@@ -10,7 +10,7 @@ import mpmath
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 
 from mtmeta.effects.binary import odds_ratio
 from mtmeta.effects.table import EffectSizes
@@ -233,7 +233,7 @@ def test_drawn_tau2_follow_their_confidence_distribution() -> None:
 @pytest.mark.slow
 def test_bootstrap_covers_a_new_study_with_few_studies() -> None:
     rng = np.random.default_rng(21)
-    v, tau2, runs, hits = np.array([0.05, 0.1, 0.2, 0.15]), 0.2, 1200, 0
+    v, tau2, runs, hits = np.array([0.05, 0.1, 0.2, 0.15]), 0.2, 600, 0
     for run in range(runs):
         theta = rng.normal(0.3, math.sqrt(tau2), 5)
         fit = RandomEffects().fit(EffectSizes.of(rng.normal(theta[:4], np.sqrt(v)), v))
@@ -257,3 +257,26 @@ def test_probability_below_zero_as_pimeta_prints_it() -> None:
 
     scale = (0.0917 + 0.7598) / 2.0 / intervals.critical(0.95, 8)
     assert predictive_cdf(0.0, centre=-0.3341, scale=scale, df=8) == pytest.approx(0.9460, abs=5e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("k", "tau2"), [(4, 0.2), (12, 0.05)])
+def test_interval_of_the_probability_covers(k: int, tau2: float) -> None:
+    rng = np.random.default_rng(31)
+    v, runs, hits = np.geomspace(0.04, 0.3, k), 400, 0
+    share = float(norm.sf((0.5 - 0.3) / math.sqrt(tau2)))
+    for run in range(runs):
+        fit = RandomEffects().fit(EffectSizes.of(rng.normal(0.3, np.sqrt(v + tau2)), v))
+        hits += share in fit.probability_beyond_ci(0.5, draws=2000, seed=run)
+    assert hits / runs > 0.95 - 3.0 * math.sqrt(0.95 * 0.05 / runs)
+    assert hits / runs < 0.99
+
+
+def test_interval_of_the_probability_holds_the_estimate() -> None:
+    fit = RandomEffects(tau2="DL").fit(cisapride())
+    low, high = fit.probability_beyond_ci(0.5)
+    assert low < fit.probability_beyond(0.5) < high
+    below = fit.probability_beyond_ci(0.5, side="below")
+    assert below == pytest.approx((1.0 - high, 1.0 - low), abs=1e-12)
+    narrow = fit.probability_beyond_ci(0.5, 0.5)
+    assert low < narrow.low < narrow.high < high

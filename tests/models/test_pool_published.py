@@ -217,9 +217,27 @@ def test_teacher_expectancy(as_printed: AsPrinted) -> None:
     as_printed(reml.q, "35.8295")
     as_printed(reml.pi(method="normal").low, "-0.2036")
     # profile likelihood: metafor prints 0.105156 with its default tolerance of 1.2e-4
+    own = reml.blup()
+    as_printed(own["estimate"].min(), "-0.0293")
+    as_printed(own["estimate"].max(), "0.2485")
     low, high = reml.tau2_ci(method="PL")
     assert low == 0.0
     assert high == pytest.approx(0.105156, abs=1.2e-4)
+
+
+@pytest.mark.r
+@pytest.mark.parametrize(("ci", "test"), [("Wald", "z"), ("HKSJ", "knha")])
+def test_empirical_bayes_estimates(ci: str, test: str) -> None:
+    es = _metadat_effects("teachers", "SMD")
+    y, v = (",".join(map(repr, x.tolist())) for x in (es.yi, es.vi))
+    answer = _r(
+        f"f <- rma(c({y}), c({v}), test='{test}', control=list(threshold = 1e-14, maxiter = 10000)); "
+        "b <- blup(f); answer <- data.frame(estimate = b$pred, se = b$se, low = b$pi.lb, high = b$pi.ub)"
+    )
+    ours = RandomEffects(ci=ci).fit(es).blup()
+    for column in ("estimate", "se", "low", "high"):
+        np.testing.assert_allclose(ours[column], [row[column] for row in answer], rtol=1e-7, atol=1e-9)
+    assert tuple(ours["study"]) == es.study
 
 
 @pytest.mark.r

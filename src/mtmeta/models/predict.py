@@ -13,7 +13,14 @@ from mtmeta.models.kernel import fit
 from mtmeta.models.quadform import q_distribution, q_statistic
 from mtmeta.models.stack import FloatArray
 
-__all__ = ["PI_RULES", "PredictionRule", "bootstrap_draws", "predictive_cdf", "rule_needs"]
+__all__ = [
+    "PI_RULES",
+    "PredictionRule",
+    "bootstrap_draws",
+    "confidence_draws",
+    "predictive_cdf",
+    "rule_needs",
+]
 
 PredictionRule = Literal["V", "HTS", "normal", "HK", "HK-PR", "bootstrap"]
 PI_RULES: tuple[str, ...] = get_args(PredictionRule)
@@ -73,11 +80,18 @@ def bootstrap_draws(
     is read from a table of 400 points; its error is far below that of 25,000 draws.
     """
     rng = np.random.default_rng(seed)
+    mean, tau2 = confidence_draws(yi, vi, draws=draws, rng=rng)
+    return np.asarray(mean + rng.standard_normal(draws) * np.sqrt(tau2))
+
+
+def confidence_draws(
+    yi: FloatArray, vi: FloatArray, *, draws: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Draw mean and tau2, each (draws,), from the confidence distribution of :func:`bootstrap_draws`."""
     tau2 = _draw_tau2(yi, vi, rng.random(draws))
-    z = rng.standard_normal(draws)
     t = rng.standard_t(len(yi) - 1, draws)
     one = fit(np.broadcast_to(yi, (draws, len(yi))), vi, tau2=tau2)
-    return np.asarray(one.estimate + z * np.sqrt(tau2) - t * np.sqrt(one.scale * one.cov[:, 0, 0]))
+    return np.asarray(one.estimate - t * np.sqrt(one.scale * one.cov[:, 0, 0])), tau2
 
 
 def _draw_tau2(yi: FloatArray, vi: FloatArray, uniform: FloatArray) -> FloatArray:

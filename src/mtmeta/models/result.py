@@ -283,6 +283,64 @@ class PoolResult:
         sign = -1.0 if side == "above" else 1.0
         return predict.predictive_cdf(sign * threshold, centre=sign * self.estimate, scale=scale, df=df)
 
+    def probability_beyond_ci(
+        self,
+        threshold: float,
+        level: float = 0.95,
+        *,
+        side: Literal["above", "below"] = "above",
+        draws: int = 25_000,
+        seed: int | np.random.Generator = 0,
+    ) -> Interval:
+        """Return a confidence interval for the share of true effects beyond `threshold`.
+
+        The share is ``1 - Phi((threshold - mu)/tau)``. Mean and tau2 are drawn from the confidence
+        distribution on which the bootstrap prediction interval rests, and the quantiles of the shares are
+        taken. The reference is simulation: see ``tests/models/test_pool_intervals.py``.
+
+        Parameters
+        ----------
+        threshold, side, draws, seed
+            As in :meth:`probability_beyond`.
+        level : float
+        """
+        check_level(level)
+        check_choice("side", side, ("above", "below"))
+        self._needs_draws(draws)
+        yi, vi = self.effects.yi, self.effects.vi
+        mean, tau2 = predict.confidence_draws(yi, vi, draws=draws, rng=np.random.default_rng(seed))
+        gap = mean - threshold if side == "above" else threshold - mean
+        tau = np.sqrt(np.maximum(tau2, np.finfo(np.float64).tiny))
+        shares = np.quantile(special.ndtr(gap / tau), (0.5 * (1.0 - level), 0.5 * (1.0 + level)))
+        return Interval(float(shares[0]), float(shares[1]))
+
+    def blup(self, level: float = 0.95) -> pd.DataFrame:
+        """Return the empirical Bayes estimate of every study's own effect.
+
+        Each effect is drawn towards the mean by the share ``v/(tau2 + v)`` (metafor's ``blup``; Raudenbush
+        and Bryk 1985, J Educ Stat 10:75). The limits use quantiles and standard error of :meth:`ci`.
+
+        Returns
+        -------
+        DataFrame
+            One row a study: study, estimate, se, low, high.
+
+        Raises
+        ------
+        ModelError
+            A model without random effects.
+        """
+        import pandas as pd
+
+        check_level(level)
+        self._needs_random_effects()
+        keep = self.tau2 / (self.tau2 + self.effects.vi)
+        estimate = keep * self.effects.yi + (1.0 - keep) * self.estimate
+        se = np.sqrt(keep * self.effects.vi + np.square((1.0 - keep) * self.se))
+        half = intervals.critical(level, self.df) * se
+        columns = {"estimate": estimate, "se": se, "low": estimate - half, "high": estimate + half}
+        return pd.DataFrame({"study": list(self.effects.study), **columns})
+
     def tau2_ci(self, level: float = 0.95, method: Tau2Interval = "QP") -> Interval:
         """Return the confidence interval of tau2.
 
@@ -434,11 +492,14 @@ class PoolResult:
         return math.sqrt(self.tau2 + se * se), df
 
     def _new_study_draws(self, draws: int, seed: int | np.random.Generator) -> FloatArray:
+        self._needs_draws(draws)
+        return predict.bootstrap_draws(self.effects.yi, self.effects.vi, draws=draws, seed=seed)
+
+    def _needs_draws(self, draws: int) -> None:
         self._needs_random_effects()
         predict.rule_needs("bootstrap", self.k)
         if not isinstance(draws, int) or isinstance(draws, bool) or draws < 1:
             raise UsageError(f"draws={draws!r} must be a whole number above 0, such as 25_000")
-        return predict.bootstrap_draws(self.effects.yi, self.effects.vi, draws=draws, seed=seed)
 
     def _needs_random_effects(self) -> None:
         if not self.predicts:
