@@ -171,7 +171,7 @@ def test_likelihood_and_optimum(name: str, alternative: str, model: str, generat
                 _model(alternative, model).fit(data(name))
         return
     if model in CUTS and 0 in row["counts"]:
-        # metafor fits with an empty interval and stops at its bounds of delta (0 or 100); ours says why it does not
+        # metafor fits all the same and stops at its bounds of delta (0 or 100); ours says why it does not
         with pytest.raises(ModelError, match="no effect has a p-value from"):
             _model(alternative, model).fit(data(name))
         return

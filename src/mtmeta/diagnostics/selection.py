@@ -145,6 +145,8 @@ class SelectionModel:
     kept within [1e-5, 1 - 1e-5] for beta and 1 - p above 1e-5 for power, as in metafor. metafor's
     ``selmodel`` bounds delta at 100 and works with log(tau2), so that it stops at 1e-6 where tau2 is 0 here.
 
+    An interval of p without an effect raises, where metafor stops at a bound of delta.
+
     Selection models assume that the chance depends on p alone. With few studies the mean is estimated from
     the shape of a truncated distribution: expect wide intervals, and none where an interval of p is empty.
 
