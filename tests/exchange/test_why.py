@@ -68,13 +68,12 @@ def lines_with_results(sheet: str) -> Iterator[tuple[str, str]]:
         parts = text.split(" = ") if text else []
         if len(parts) == 3 and _NUMBER.match(parts[2]):
             yield parts[1], parts[2]
-        match = _LINE.match(line)
-        result = _LINE.match(after)
-        if match and result and _NUMBER.match(result["formula"]) and not _NUMBER.match(match["formula"]):
-            if line.strip().startswith("= ") or not re.search(
-                r"[A-Za-z]\w*(?!\w*\()", re.sub(r"\b(?:exp|ln|max|J|t|z)\(", "(", match["formula"])
-            ):
-                yield match["formula"], result["formula"]
+        match, result = _LINE.match(line), _LINE.match(after)
+        if not (match and result and _NUMBER.match(result["formula"])) or _NUMBER.match(match["formula"]):
+            continue
+        without_functions = re.sub(r"\b(?:exp|ln|max|J|t|z)\(", "(", match["formula"])
+        if line.strip().startswith("= ") or not re.search(r"[A-Za-z]", without_functions):
+            yield match["formula"], result["formula"]
 
 
 def check_by_calculator(sheet: str) -> int:

@@ -274,6 +274,8 @@ def _rma(result: PoolResult, level: float) -> str:
     parts.append(f"level = {level * 100:g}")
     if result.tau2_method in ("ML", "REML", "EB"):
         parts.append("control = list(threshold = 1e-10, maxiter = 10000)")
+    if result.tau2_method in ("PM", "PMM"):
+        parts.append("control = list(tol = 1e-13, maxiter = 10000)")
     return f"res <- rma({', '.join(parts)})"
 
 

@@ -26,20 +26,17 @@ class _Reference:
 
 
 def _name(text: str) -> str:
-    """Return an author as surname and initials.
+    """Return an author as surname and initials; a group's name, and what is no name of this form, as it is.
 
-    >>> _name("White, Jill M."), _name("Jill M. White"), _name("White JM"), _name("{WHO Study Group}")
-    ('White JM', 'White JM', 'White JM', 'WHO Study Group')
+    >>> _name("White, Jill M."), _name("White JM"), _name("{WHO Study Group}")
+    ('White JM', 'White JM', 'WHO Study Group')
     """
     if text.startswith("{") and text.endswith("}"):
         return plain(text.strip("{}"))
     text = plain(text.replace("{", "").replace("}", ""))
-    if "," in text:
-        surname, _, given = text.partition(",")
-    elif re.search(r" [A-Z]{1,3}$", text) or " " not in text:
+    if "," not in text:
         return text
-    else:
-        given, _, surname = text.rpartition(" ")
+    surname, _, given = text.partition(",")
     initials = "".join(part[0].upper() for part in re.split(r"[\s.\-]+", given.strip()) if part)
     return f"{surname.strip()} {initials}".strip()
 
@@ -186,7 +183,7 @@ def _nbib_fields(entry: Mapping[str, list[str]]) -> dict[str, Any]:
 
     ids = [value for tag in ("LID", "AID") for value in entry.get(tag, []) if value.endswith("[doi]")]
     return {
-        "authors": entry.get("AU", []) or entry.get("CN", []),
+        "authors": entry.get("AU", []) or [f"{{{name}}}" for name in entry.get("CN", [])],
         "title": first("TI"),
         "journal": first("TA") or first("JT"),
         "year": first("DP"),
@@ -248,6 +245,15 @@ def import_bibtex(path: Path, settings: ImportMap) -> Imported:
     return _imported(references(), path, settings, problems)
 
 
+def _surname_first(name: str) -> str:
+    """Turn BibTeX's ``Jill M. White`` into ``White, Jill M.``; names in braces are groups and stay."""
+    name = name.strip()
+    if "," in name or " " not in name or name.startswith("{"):
+        return name
+    given, _, surname = name.rpartition(" ")
+    return f"{surname}, {given}"
+
+
 def _bibtex_fields(entry: Mapping[str, Any], strings: Mapping[str, str]) -> dict[str, Any]:
     latex = needed("bibtexparser.latexenc", "reading references in BibTeX")
 
@@ -259,7 +265,7 @@ def _bibtex_fields(entry: Mapping[str, Any], strings: Mapping[str, str]) -> dict
         return str(latex.latex_to_unicode(value[:_MAX_ENTRY]))
 
     raw = entry.get("author", "")
-    names = re.split(r"\s+and\s+", raw) if isinstance(raw, str) else []
+    names = [_surname_first(n) for n in re.split(r"\s+and\s+", raw)] if isinstance(raw, str) else []
     return {
         "authors": [
             str(latex.latex_to_unicode(n)) if not n.startswith("{") else n for n in names if n.strip()

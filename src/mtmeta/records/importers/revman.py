@@ -189,7 +189,10 @@ def _outcome(values: _Values, analysis: _Analysis, settings: ImportMap) -> Outco
 
 def _text(element: Element | None, tag: str = "") -> str:
     found = element if element is None or not tag else element.find(tag)
-    return "" if found is None else plain("".join(found.itertext()))
+    if found is None:
+        return ""
+    paragraphs = found.findall(".//P") or [found]
+    return plain(" ".join("".join(p.itertext()) for p in paragraphs))
 
 
 def unescaped(identifier: str) -> str:

@@ -87,7 +87,7 @@ def import_rows(sheet: Sheet, path: Path, settings: ImportMap) -> Imported:
         A header without the columns of any layout.
     """
     layout = layout_of(sheet.header, settings.layout)
-    at = columns_of(sheet.header, layout, dict(settings.columns))
+    at = columns_of(sheet.header, layout or "mtmeta", dict(settings.columns))
     _check_columns(sheet, at, path, settings)
     problems: list[Problem] = []
     drafts: dict[str, Draft] = {}
