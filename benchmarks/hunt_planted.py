@@ -4,8 +4,8 @@ Run ``python benchmarks/hunt_planted.py [--batches 12] [--seed 1] [--roc 2]``. E
 trials on scales of whole scores, in forests of ten, means and SDs to one decimal (60%) or two, with what
 reports print beside a result at random: a P value (half of them), the baseline (half), a second time point (a
 third), the effect that the review computed (a third), words on the direction (a fifth). One kind of error is
-planted in one trial of twenty. A plant counts as found when an error or a suspect names its row. The thresholds
-are the product's; nothing here tunes them.
+planted in one trial of twenty. A plant counts as found when an error or a suspect names its row. The
+thresholds are the product's; nothing here tunes them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def hedges(data: Record) -> float:
     one, two = data["music"], data["control"]
     n1, n2 = one["n"], two["n"]
     sd = math.sqrt(((n1 - 1) * one["sd"] ** 2 + (n2 - 1) * two["sd"] ** 2) / (n1 + n2 - 2))
-    return (one["mean"] - two["mean"]) / sd * (1 - 3 / (4 * (n1 + n2) - 9))
+    return float((one["mean"] - two["mean"]) / sd * (1 - 3 / (4 * (n1 + n2) - 9)))
 
 
 def _outcome(name: str, scale: tuple[Any, ...], time: str, data: Record, forest: str) -> Record:
@@ -279,7 +279,7 @@ def _redundant(kind: str, trial: Record) -> bool:
         "swapped arms": told or words or again,
         "decimal slip": p or told or again or baseline,
         "baseline for outcome": baseline or p or told,
-        "wrong n": p or "n_randomised" in trial["design"],
+        "wrong n": p or "n_randomised" in trial["design"] or "ci_low" in row.get("reported", {}),
     }[kind]
 
 
