@@ -15,12 +15,13 @@ from scipy.stats import chi2, norm
 from mtmeta.effects.binary import odds_ratio
 from mtmeta.effects.table import EffectSizes
 from mtmeta.models import intervals, kernel
-from mtmeta.models.pool import HenmiCopas, RandomEffects
+from mtmeta.models.pool import HenmiCopas, IVhet, RandomEffects
 from mtmeta.models.predict import bootstrap_draws
 from mtmeta.models.quadform import q_distribution, q_statistic
 
 Array = npt.NDArray[np.float64]
 Load = Callable[[str], Any]
+HardInput = Callable[[np.random.Generator, int], tuple[Array, Array]]
 
 
 def _set(load: Load, name: str) -> tuple[Array, Array]:
@@ -86,7 +87,7 @@ def test_ends_of_the_exact_intervals_have_their_tails(load: Load, name: str, met
 @pytest.mark.slow
 def test_exact_intervals_cover_as_they_say() -> None:
     rng = np.random.default_rng(12)
-    v, tau2, runs = np.array([0.05, 0.1, 0.2, 0.4, 0.1, 0.3]), 0.15, 1500
+    v, tau2, runs = np.array([0.05, 0.1, 0.2, 0.4, 0.1, 0.3]), 0.15, 600
     hits = dict.fromkeys(("BJ", "J", "QP"), 0)
     for _ in range(runs):
         es = EffectSizes.of(rng.normal(0, np.sqrt(v + tau2)), v)
@@ -280,3 +281,36 @@ def test_interval_of_the_probability_holds_the_estimate() -> None:
     assert below == pytest.approx((1.0 - high, 1.0 - low), abs=1e-12)
     narrow = fit.probability_beyond_ci(0.5, 0.5)
     assert low < narrow.low < narrow.high < high
+
+
+# hard inputs -----------------------------------------------------------------------------------------------
+
+
+def _check_every_interval(y: Array, v: Array, draws: int) -> None:
+    es = EffectSizes.of(y, v)
+    reml, ml = RandomEffects().fit(es), RandomEffects(tau2="ML", ci="PL").fit(es)
+    found = [reml.tau2_ci(method=m) for m in ("QP", "PL", "BJ", "J", "BT", "SJ", "Wald")]
+    found += [ml.tau2_ci(method="PL"), ml.ci(), HenmiCopas().fit(es).ci(), IVhet().fit(es).ci()]
+    found += [reml.ci(), RandomEffects(ci="IQWiG").fit(es).ci()]
+    if es.k > 2:
+        found += [reml.pi(), reml.pi(method="bootstrap", draws=draws)]
+    for low, high in found:
+        assert math.isfinite(low)
+        assert math.isfinite(high)
+        assert low <= high
+    assert 0.0 <= ml.pvalue <= 1.0
+
+
+@pytest.mark.parametrize("kind", range(10))
+def test_every_interval_on_hard_inputs(hard_input: HardInput, kind: int) -> None:
+    rng = np.random.default_rng([13, kind])
+    for _ in range(4):
+        _check_every_interval(*hard_input(rng, kind), draws=100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", range(10))
+def test_every_interval_on_many_hard_inputs(hard_input: HardInput, kind: int) -> None:
+    rng = np.random.default_rng([17, kind])
+    for _ in range(60):
+        _check_every_interval(*hard_input(rng, kind), draws=100)

@@ -299,4 +299,5 @@ def henmi_copas(yi: FloatArray, vi: FloatArray, *, level: float) -> float:
     high = 2.0
     while excess(high) > 0.0:
         high *= 1.5
-    return _root(excess, 1e-3, high) * math.sqrt(ratio)
+    spread = math.sqrt(ratio)  # with much heterogeneity the root is of the order of its inverse
+    return _root(excess, 1e-3 / spread, high) * spread
