@@ -160,6 +160,15 @@ def test_unknown_choices_are_named() -> None:
         _ = HenmiCopas().fit(FIVE).pvalue
 
 
+@pytest.mark.parametrize(("other", "code"), [("HO", "HE"), ("CA", "HE"), ("VC", "HE"), ("MP", "PM")])
+def test_other_names_of_estimators(other: str, code: str) -> None:
+    fit = RandomEffects(tau2=other).fit(FIVE)
+    assert fit.tau2 == RandomEffects(tau2=code).fit(FIVE).tau2
+    assert fit.tau2_method == code
+    assert RandomEffects(tau2=other) == RandomEffects(tau2=code)
+    assert IVhet(tau2=other) == IVhet(tau2=code)
+
+
 def test_the_floor_never_narrows_the_interval() -> None:
     for es in (FIVE, TWO, CALM, SAME):
         plain, floored = RandomEffects(ci="HKSJ").fit(es), RandomEffects(ci="HKSJ-floor").fit(es)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mtmeta.measures import check_choice
 from mtmeta.models.stack import (
     BoolArray,
     FloatArray,
@@ -22,7 +21,7 @@ from mtmeta.models.stack import (
     moments,
     stack_of,
 )
-from mtmeta.models.tau2 import TAU2_METHODS, Tau2Method, estimate, solve_q
+from mtmeta.models.tau2 import TAU2_METHODS, Tau2Method, estimate, solve_q, tau2_method
 
 __all__ = ["TAU2_METHODS", "KernelFit", "Tau2Method", "fit", "q_profile"]
 
@@ -154,7 +153,7 @@ def fit(
     >>> round(float(one.tau2[0]), 4), round(float(one.estimate[0]), 4), round(float(one.se[0, 0]), 4)
     (0.3132, -0.7145, 0.1798)
     """
-    check_choice("tau2", method, TAU2_METHODS)
+    method = tau2_method(method)
     y, v = np.asarray(yi, dtype=np.float64), np.asarray(vi, dtype=np.float64)
     X = None if design is None else np.asarray(design, dtype=np.float64)
     mask = None if present is None else np.asarray(present, dtype=np.bool_)

@@ -14,7 +14,7 @@ from mtmeta.measures import check_choice
 from mtmeta.models import intervals
 from mtmeta.models.kernel import KernelFit, fit
 from mtmeta.models.result import PoolModel, PoolResult, at_least
-from mtmeta.models.tau2 import TAU2_METHODS, Tau2Method
+from mtmeta.models.tau2 import Tau2Method, tau2_method
 
 __all__ = ["CI_METHODS", "CommonEffect", "HenmiCopas", "IVhet", "PoolResult", "RandomEffects"]
 
@@ -55,6 +55,7 @@ class RandomEffects:
     ----------
     tau2 : {"REML", "DL", "DL2", "HE", "HS", "HSk", "SJ", "ML", "EB", "PM", "PMM"} or float
         Estimator of the between-study variance (:func:`mtmeta.models.tau2.estimate`), or its given value.
+        HO, CA and VC are taken for HE, MP for PM.
     ci : {"auto", "Wald", "HKSJ", "HKSJ-floor", "IQWiG", "PL"}
         Interval and test of the mean.
 
@@ -95,7 +96,7 @@ class RandomEffects:
 
     def __post_init__(self) -> None:
         if isinstance(self.tau2, str):
-            check_choice("tau2", self.tau2, TAU2_METHODS)
+            object.__setattr__(self, "tau2", tau2_method(self.tau2))  # HO, CA and VC are HE, MP is PM
         elif isinstance(self.tau2, bool) or not 0.0 <= float(self.tau2) < math.inf:
             raise UsageError(f"tau2={self.tau2!r} must be an estimator or a number not below 0")
         check_choice("ci", self.ci, CI_METHODS)
@@ -174,7 +175,7 @@ class IVhet:
     tau2: Tau2Method = "DL"
 
     def __post_init__(self) -> None:
-        check_choice("tau2", self.tau2, TAU2_METHODS)
+        object.__setattr__(self, "tau2", tau2_method(self.tau2))
 
     def fit(self, es: EffectSizes) -> PoolResult:
         """Pool the effects; see :class:`PoolResult`. One study raises ModelError."""

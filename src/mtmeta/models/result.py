@@ -78,6 +78,22 @@ class PoolResult:
     note : str
         Why `ci_method` was chosen when a rule chose it, else empty.
 
+    Examples
+    --------
+    BCG vaccine, log relative risk, REML: tau2 0.3132 (standard error 0.1664), Q 152.23, H2 12.86, and the
+    Q-profile interval of tau2, 0.1197 to 1.1115 (Viechtbauer 2010, J Stat Softw 36(3), p. 14).
+
+    >>> from mtmeta.models.pool import RandomEffects
+    >>> y = [-0.889311, -1.585389, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898, 0.011952, -0.469418,
+    ...      -1.371345, -0.339359, 0.445913, -0.017314]
+    >>> v = [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017, 0.003962, 0.056434,
+    ...      0.073025, 0.012412, 0.532506, 0.071405]
+    >>> bcg = RandomEffects().fit(EffectSizes.of(y, v, "RR"))
+    >>> [round(x, 4) for x in (bcg.tau2, bcg.tau2_se)], round(bcg.q, 2), round(bcg.h2, 2)
+    ([0.3132, 0.1664], 152.23, 12.86)
+    >>> [round(x, 4) for x in bcg.tau2_ci()]
+    [0.1197, 1.1115]
+
     Notes
     -----
     Edge cases, defined so: one study has tau2 = 0, Q = 0 and I2 = 0, as in metafor. Identical effects have

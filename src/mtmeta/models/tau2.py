@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import gammaincinv
 
 from mtmeta.errors import ModelError
+from mtmeta.measures import check_choice
 from mtmeta.models.stack import (
     BoolArray,
     FloatArray,
@@ -24,10 +25,20 @@ from mtmeta.models.stack import (
     take,
 )
 
-__all__ = ["TAU2_METHODS", "Tau2Method", "estimate", "likelihood_maximum", "log_likelihoods", "solve_q"]
+__all__ = [
+    "TAU2_ALIASES",
+    "TAU2_METHODS",
+    "Tau2Method",
+    "estimate",
+    "likelihood_maximum",
+    "log_likelihoods",
+    "solve_q",
+    "tau2_method",
+]
 
 Tau2Method = Literal["DL", "DL2", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM", "PMM"]
 TAU2_METHODS: tuple[str, ...] = get_args(Tau2Method)
+TAU2_ALIASES = {"HO": "HE", "CA": "HE", "VC": "HE", "MP": "PM"}
 
 _STEP = 0.5  # of the grid in log(vmin + tau2); weights are logistic functions of it with unit width
 _ZOOM = 17  # points of a closer look at a place where the score nearly touches zero
@@ -35,6 +46,24 @@ _LEVELS = 5
 _ROUNDS = 200
 _ROUNDING = 2e-15
 _ROOT = 1e-13  # of vmin + tau2, below which the error of a root is pressed
+
+
+def tau2_method(name: object) -> str:
+    """Return the estimator that a code or one of its other names in the literature stands for.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> tau2_method("HO")
+    'HE'
+    """
+    if isinstance(name, str) and name in TAU2_ALIASES:
+        return TAU2_ALIASES[name]
+    return check_choice("tau2", name, TAU2_METHODS)
 
 
 def estimate(stack: Stack, method: str) -> FloatArray:
@@ -55,11 +84,11 @@ def estimate(stack: Stack, method: str) -> FloatArray:
 
     - DL: (Q - f) / tr P (DerSimonian and Laird 1986); DL2: the same moment estimator with weights
       1/(v + tau2_DL) (DerSimonian and Kacker 2007).
-    - HE, also called HO, CA or VC: unweighted moments (Hedges and Olkin 1985, ch. 9).
+    - HE (other names HO, CA, VC): unweighted moments (Hedges and Olkin 1985, ch. 9).
     - HS: (Q - k) / sum W (Hunter and Schmidt 2015); HSk: (Q k/f - k) / sum W (Brannick et al. 2019).
     - SJ: tau0 Q(tau0) / f with tau0 the mean squared deviation of the effects (Sidik and Jonkman 2005).
-    - PM: Q(tau2) = f (Paule and Mandel 1982); EB is the same root (Morris 1983; Viechtbauer 2005);
-      PMM: Q(tau2) = median of chi2(f).
+    - PM (other name MP): Q(tau2) = f (Paule and Mandel 1982); EB is the same root (Morris 1983; Viechtbauer
+      2005); PMM: Q(tau2) = median of chi2(f).
     - ML and REML: the global maximum of the (restricted) likelihood over tau2 >= 0.
     """
     free = stack.n - stack.p
@@ -86,7 +115,7 @@ def estimate(stack: Stack, method: str) -> FloatArray:
     elif method == "SJ":
         tau2 = stack.spread * moments(stack, stack.spread).q / np.maximum(free, 1.0)
     else:
-        raise AssertionError(method)
+        return estimate(stack, tau2_method(method))
     return np.where(free > 0, np.maximum(tau2, 0.0), 0.0)
 
 
