@@ -46,11 +46,14 @@ def _digits(value: float) -> int:
     return len(text.rstrip("0")) if text else 0
 
 
-def _key(row: Row) -> str | None:
-    """Return what identifies a row's numbers, None where they are too few to identify anything."""
+def _enough(numbers: dict[str, Any]) -> bool:
+    """Whether numbers are written with so many digits that their being equal is no accident."""
+    return sum(_digits(x) for x in _leaves(numbers)) >= _DIGITS
+
+
+def _key(row: Row) -> str:
+    """Return a row's numbers as one text."""
     numbers = _numbers(row.outcome.data)
-    if sum(_digits(x) for x in _leaves(numbers)) < _DIGITS:
-        return None
     # which arm is which may be told in one record and not in the other
     sizes = sorted([*_sizes(numbers)])
     for name in ("n_music", "n_control", "n_unordered"):
@@ -71,11 +74,11 @@ def twin_trials(studies: Iterable[Study]) -> Iterator[Suspicion]:
     for study in studies:
         for outcome in study.outcomes:
             row = Row(study, outcome)
-            key = _key(row)
-            if key is not None:
-                by_key[key].append(row)
+            by_key[_key(row)].append(row)
     pairs: dict[tuple[str, str], list[tuple[Row, Row]]] = defaultdict(list)
     for rows in by_key.values():
+        if len(rows) < 2 or not _enough(_numbers(rows[0].outcome.data)):
+            continue
         for a, b in combinations(rows, 2) if len(rows) <= _MANY else ((rows[0], r) for r in rows[1:]):
             if a.study.id != b.study.id:
                 first, second = (a, b) if a.study.id < b.study.id else (b, a)
@@ -196,7 +199,7 @@ def same_numbers(study: Study) -> Iterator[Suspicion]:
     numbers = {outcome.id: _numbers(outcome.data) for outcome in study.outcomes}
     for a, b in combinations(study.outcomes, 2):
         one = numbers[a.id]
-        if one != numbers[b.id] or sum(_digits(x) for x in _leaves(one)) < _DIGITS:
+        if one != numbers[b.id] or not _enough(one):
             continue
         first, second = Row(study, a), Row(study, b)
         yield Suspicion(
