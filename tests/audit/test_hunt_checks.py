@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mtmeta.audit.checks.integers import grim, grimmer
 from mtmeta.audit.checks.references import doi_year, read_retracted
-from mtmeta.audit.checks.totals import contradicted_totals
+from mtmeta.audit.checks.totals import contradicted_totals, off_centre_pools
 from mtmeta.audit.files import read_analyses
 from mtmeta.audit.hunt import hunt
 from mtmeta.audit.run import run_analysis
@@ -289,3 +289,17 @@ def test_the_command_tells_cost_and_withdrawn_works(tmp_path: Path) -> None:
     moved = [f["cost"][0]["moves"] for f in found if f["severity"] == "suspect" and f["cost"]]
     assert moved == sorted(moved, reverse=True)
     assert moved[0] > 0
+
+
+def test_a_published_pool_off_its_middle_is_told() -> None:
+    """CD004517.pub3 prints -1.28 [-3.75, 1.02] ; beside it only -1.31 [-0.36, 2.99] is off centre."""
+    items = [i.analysis for i in read_analyses([data_folder("analyses")])]
+    bare = [
+        a.model_copy(
+            update={"published": tuple(p.model_copy(update={"known_faults": {}}) for p in a.published)}
+        )
+        for a in items
+    ]
+    found = list(off_centre_pools(("x.yaml", a) for a in bare))
+    assert {f.severity for f in found} == {"suspect"}
+    assert sorted(f.evidence["estimate"] for f in found) == [-1.31, -1.28]

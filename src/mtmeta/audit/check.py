@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtmeta.audit.checks.references import Retracted
-from mtmeta.audit.checks.totals import contradicted_totals
+from mtmeta.audit.checks.totals import contradicted_totals, off_centre_pools
 from mtmeta.audit.cost import largest_move, with_costs
 from mtmeta.audit.files import NamedAnalysis, read_analyses
 from mtmeta.audit.findings import Finding, Severity
@@ -95,6 +95,7 @@ def check_paths(
                 findings += findings_of(studies, retracted=retracted, progress=progress)
         except RecordError as error:
             findings += [_unreadable(problem) for problem in error.problems]
+    findings += off_centre_pools((str(item.path), item.analysis) for item in named)
     if named and len(folders) == 1:
         runs = _runs(named, folders[0])
         findings += contradicted_totals(runs)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from mtmeta.audit.analysis import Analysis
 from mtmeta.audit.findings import Finding, Severity
 from mtmeta.audit.run import AnalysisRun
 from mtmeta.records.folder import Studies
 
-__all__ = ["contradicted_totals", "contradicted_weights"]
+__all__ = ["contradicted_totals", "contradicted_weights", "off_centre_pools"]
+
+_LOGGED = frozenset({"OR", "RR", "HR", "IRR", "PETO", "ROM"})
 
 _SOURCE = "Cochrane Handbook 14.1.6 (summary of findings: participants and studies)"
 
@@ -53,6 +57,41 @@ def contradicted_totals(runs: Iterable[tuple[str, AnalysisRun]]) -> Iterator[Fin
                     "count the forest's rows; a trial may be missing, twice, or other people than printed",
                     _SOURCE,
                 )
+
+
+def off_centre_pools(analyses: Iterable[tuple[str, Analysis]]) -> Iterator[Finding]:
+    """Find published pooled estimates that are not in the middle of their interval, rounding allowed for.
+
+    The interval of a pooled estimate is the estimate plus and minus the same, for ratios on the log scale.
+    """
+    for path, analysis in analyses:
+        for printed in analysis.published:
+            if printed.estimate is None or printed.ci is None:
+                continue
+            digits = [d.replace("−", "-") for d in (printed.estimate, *printed.ci)]
+            estimate, low, high = (float(d) for d in digits)
+            units = [0.5 * 10.0 ** -len(d.partition(".")[2]) for d in digits]
+            if printed.measure in _LOGGED:
+                if min(estimate, low, high) <= 0:
+                    continue
+                units = [u / x for u, x in zip(units, (estimate, low, high), strict=True)]
+                estimate, low, high = math.log(estimate), math.log(low), math.log(high)
+            gap = abs(estimate - (low + high) / 2.0)
+            if gap <= units[0] + (units[1] + units[2]) / 2.0 + 1e-9:
+                continue
+            known = bool({"estimate", "ci"} & set(printed.known_faults))
+            yield Finding(
+                "published-off-centre",
+                "note" if known else "suspect",
+                path,
+                0,
+                (analysis.name,),
+                f"{printed.label}: {printed.estimate} is not in the middle of [{', '.join(printed.ci)}]"
+                + (" (known)" if known else ""),
+                {"estimate": float(digits[0]), "ci_low": float(digits[1]), "ci_high": float(digits[2])},
+                "look the three up; a digit may be lost, or the interval is of another kind",
+                _SOURCE,
+            )
 
 
 def contradicted_weights(studies: Studies) -> Iterator[Finding]:
