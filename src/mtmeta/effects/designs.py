@@ -470,9 +470,9 @@ def with_clusters(printed: Printed, row: Row) -> Printed:
     """Divide sizes by the design effect of a cluster trial, once, where the print does not allow for it.
 
     The design effect is the one printed for the row, else ``1 + (M − 1) × ICC`` from the trial's mean
-    cluster size and ICC (Cochrane Handbook 6, 23.1.4). Sizes of arms are taken as people unless the record
-    says that they are effective ones; an effect or a test that the source computed is left as it is unless
-    the record says that it does not allow for clusters.
+    cluster size and ICC (Cochrane Handbook 5.1, 16.3.4 and 16.3.6). Sizes of arms are taken as people unless
+    the record says that they are effective ones; an effect or a test that the source computed is left as it
+    is unless the record says that it does not allow for clusters.
     """
     outcome, design = row.outcome, row.study.design
     known = outcome.design_effect is not None or (
@@ -498,7 +498,7 @@ def _design_effect(row: Row) -> tuple[float, tuple[Given, ...], tuple[Step, ...]
         return outcome.design_effect, (Given("DE", outcome.design_effect, "design effect"),), ()
     icc, size = design.icc or 0.0, design.mean_cluster_size or 1.0
     given = (Given("ICC", icc, "correlation within clusters"), Given("M", size, "mean cluster size"))
-    step = Step("design effect", "DE", "1 + (M − 1) × ICC", _HANDBOOK.format("23.1.4"))
+    step = Step("design effect", "DE", "1 + (M − 1) × ICC", "Cochrane Handbook 5.1, 16.3.4")
     return 1.0 + (size - 1.0) * icc, given, (step,)
 
 
@@ -513,7 +513,7 @@ def _inflated(printed: Printed, factor: float, given: tuple[Given, ...], steps: 
         more = (
             *printed.steps,
             *steps,
-            Step("standard error with clusters", "SEc", "SE × √DE", _HANDBOOK.format("23.1.5")),
+            Step("standard error with clusters", "SEc", "SE × √DE", "Cochrane Handbook 5.1, 16.3.6"),
         )
         return replace(
             printed,
@@ -529,7 +529,7 @@ def _inflated(printed: Printed, factor: float, given: tuple[Given, ...], steps: 
             f"effective {_DIVIDED.get(name, 'size')}",
             f"{printed.names.get(name, name)}e",
             f"{printed.names.get(name, name)} / DE",
-            _HANDBOOK.format("23.1.4"),
+            "Cochrane Handbook 5.1, 16.3.4",
         )
         for name in used
     )

@@ -86,7 +86,7 @@ def _reported_smd(data: Reported) -> Printed:
         n1=n1,
         n2=n2,
         n=n,
-        standardiser="the source's",
+        standardiser="source's own SD",
         notes=notes,
         given=(Given("gp", data.estimate, "standardised mean difference"), *_people(n1, n2)),
     )
@@ -112,7 +112,7 @@ def _as_printed(data: Reported) -> Printed:
         n1=n1,
         n2=n2,
         n=n,
-        standardiser="the source's" if data.measure.startswith("SMD") else "",
+        standardiser="source's own SD" if data.measure.startswith("SMD") else "",
         given=(*given, *more, *_people(n1, n2)),
         steps=(*steps, *way),
     )
@@ -223,7 +223,7 @@ def from_test(data: rec.Test, measure: str, choices: RouteChoices) -> Printed:
             data, t, name, Printed(name, n1=n1, n2=n2, n=n1 + n2, given=given, steps=steps, notes=notes)
         )
     root = math.sqrt(1.0 / n1 + 1.0 / n2)
-    step = Step("standardised difference", "d", "t × √(1 / n1 + 1 / n2)", "Borenstein et al. 2009, table 4.1")
+    step = Step("standardised difference", "d", "t × √(1 / n1 + 1 / n2)", _HANDBOOK.format("6.5.2.3"))
     return Printed(
         name=name,
         route="; ".join([name, *told]),
@@ -302,7 +302,7 @@ def _t_of_p(data: rec.Test, df: float, sign: float, choices: RouteChoices) -> _T
         if relation == ">" or not choices.bounds:
             raise NoRouteError(
                 f"P {str(text).strip()} bounds the effect and does not give it: standardised difference "
-                f"{word} {size:.2f} in size" + ("; bounds=True takes the limit" if relation == "<" else "")
+                f"{word} {size:.2f} in size" + ("; bounds: true takes the limit" if relation == "<" else "")
             )
         notes = (f"P {str(text).strip()} is a bound: the effect is at least this large",)
     minus = "−" if sign < 0 else ""

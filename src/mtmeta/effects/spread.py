@@ -425,7 +425,7 @@ def pooled_from_p(
         raise NoRouteError(
             f"no SD is printed and P {text.strip()} only bounds it: SD {word} {float(found):.3g}, "
             f"standardised difference {other} {size:.2f} in size"
-            + ("; bounds=True takes the limit" if relation == "<" else "")
+            + ("; bounds: true takes the limit" if relation == "<" else "")
         )
     i, k = music.i, control.i
     size1, size2 = f"n{i}", f"n{k}"
