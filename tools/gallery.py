@@ -79,7 +79,7 @@ HEAD = """\
 Every figure below is drawn from the trials in `studies/` by `python tools/gallery.py`. Captions, and the
 descriptions for readers who do not see the images, come from the figures themselves and hold the numbers
 drawn. Images are 160 dpi with few colours to keep the repository small; `mtmeta figures` writes PDF, SVG,
-TIFF and PNG for print. How our forest stands beside others: [figures-beside-peers.md](figures-beside-peers.md).
+TIFF and PNG for print. Our forest [beside others](figures-beside-peers.md).
 """
 
 FOOT = """\
@@ -476,7 +476,7 @@ ENTRIES: dict[str, Entry] = {
         "Evidence gap map",
         gap_map,
         "Participants are those randomised where the record tells, else the most any outcome tells of; a "
-        "trial in two conditions counts in both; no certainty of evidence is recorded, so that none is coloured.",
+        "trial in two conditions counts in both; no certainty of evidence is recorded, so none is coloured.",
     ),
     "risk-of-bias": Entry("Risk of bias, each trial", traffic_light),
     "risk-of-bias-summary": Entry("Risk of bias, summary", rob_summary),
