@@ -35,10 +35,12 @@ from harness import (
     write_json,
 )
 from mtmeta.models import kernel
+from mtmeta.models.batch import pool_many
 
 SEED = 20261123
 PROGRAM = Path(sys.executable).with_name("mtmeta")
 NO_R = "R with metafor is not installed"
+PATIENCE = "takes minutes: ask with --patient"
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def single(size: Size) -> Case:
 
 def large(size: Size) -> Case:
     what = f"one REML fit with its HKSJ interval, k = {size.studies:,}"
-    return fits("large", what, size.studies, 1, "" if size.patient else "takes minutes: ask with --patient")
+    return fits("large", what, size.studies, 1, "" if size.patient else PATIENCE)
 
 
 def many(size: Size) -> Case:
@@ -260,9 +262,50 @@ def many(size: Size) -> Case:
     return Case(
         "many",
         f"{size.batch:,} meta-analyses of {k} trials, REML",
-        {"mtmeta kernel": lambda: kernel.fit(y, v, method="REML"), **here},
+        {
+            "mtmeta pool_many, with CI and PI": lambda: pool_many(y, v),
+            "mtmeta kernel alone": lambda: kernel.fit(y, v, method="REML"),
+            **here,
+        },
         None,
         absent,
+    )
+
+
+# ---- refits ----
+
+
+def refits(name: str, what: str, size: Size, ours: Callable[[mt.EffectSizes], object], work: str) -> Case:
+    """Time 13 trials refitted in every way there is; fewer trials for a smoke test."""
+    k = 13 if size.batch == FULL.batch else 6
+    yi, vi = (values[0] for values in simulated(k))
+    table = mt.EffectSizes.of(yi, vi, measure="SMD")
+    label = f"metafor {work.split('(')[0]}"
+    here, absent = peers(
+        {label: ("metafor", lambda: metafor({"yi": yi, "vi": vi}, "res <- rma(yi, vi)", work, loops=1))}
+    )
+    if not size.patient and here.pop(label, None):
+        absent[label] = PATIENCE
+    return Case(name, f"{what}, k = {k}", {"mtmeta": lambda: ours(table), **here}, None, absent)
+
+
+def subsets(size: Size) -> Case:
+    return refits(
+        "gosh",
+        "REML fits of all subsets",
+        size,
+        lambda es: mt.gosh(mt.RandomEffects(ci="Wald"), es, subsets="all"),
+        "gosh(res, progbar=FALSE)",
+    )
+
+
+def flips(size: Size) -> Case:
+    return refits(
+        "permutation",
+        "exact permutation test of the mean, all sign flips",
+        size,
+        lambda es: mt.permutation_test(mt.RandomEffects(ci="Wald"), es, permutations="exact"),
+        "permutest(res, exact=TRUE, progbar=FALSE)",
     )
 
 
@@ -292,6 +335,8 @@ CASES: dict[str, Callable[[Size], Case]] = {
     "fit": single,
     "large": large,
     "many": many,
+    "gosh": subsets,
+    "permutation": flips,
     "run": everything,
 }
 

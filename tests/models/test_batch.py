@@ -56,7 +56,8 @@ def test_unknown_choices() -> None:
 
 
 def _simulation() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("coverage_simulation", ROOT / "benchmarks" / "coverage.py")
+    script = ROOT / "benchmarks" / "coverage_simulation.py"
+    spec = importlib.util.spec_from_file_location(script.stem, script)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

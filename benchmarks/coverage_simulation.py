@@ -1,6 +1,6 @@
 """Coverage of intervals and type I error of tests by simulation; writes docs/validation-coverage.md.
 
-    python benchmarks/coverage.py [--replications 10000] [--out docs/validation-coverage.md]
+    python benchmarks/coverage_simulation.py [--replications 10000] [--out docs/validation-coverage.md]
 
 Every cell has a seed of its own, so that any row can be made again alone.
 """
@@ -91,8 +91,8 @@ the coverage of the mean.
 
 Effects are normal with known sampling variances: *equal*, all 0.1; *unequal*, from 0.02 to 0.5 in even
 ratios; *one large*, one of 0.01 beside others of 0.2. tau² is set so that I² has the value of the second
-column. Made by `python benchmarks/coverage.py --replications {replications}`, seed {seed}; every row can be
-made alone, and a test makes some of them again.
+column. Made by `python benchmarks/coverage_simulation.py --replications {replications}`, seed {seed}; every
+row can be made alone, and a test makes some of them again.
 
 What to read from it:
 
