@@ -17,7 +17,7 @@ Named = Points | Line | Area | Ranges | Cells
 # all in multiples of the text size
 PAD = 0.9
 LINE = 1.25
-NAMES = 20.0  # width at which names on the y axis are wrapped
+NAMES = 26.0  # width at which names on the y axis are wrapped
 SAMPLE = 2.2  # legend sample with the gap after it
 BETWEEN = 1.6  # legend entries
 LEAST = 0.62  # share of the natural size down to which text keeps its size
@@ -93,7 +93,7 @@ def frame_plot(
     title = meter.wrap(clean(layout.title), 1.1 * size, room, bold=True) if layout.title else ()
     foot = tuple(p for line in layout.foot for p in meter.wrap(clean(line), size, room))
     legend = _legend(layout, meter, size, room)
-    limit = min(NAMES * size, 0.4 * (box[2] - box[0]))
+    limit = min(NAMES * size, 0.42 * (box[2] - box[0]))
     y_lines = tuple(
         meter.wrap(clean(t), size, limit) if layout.y.names else (clean(t),) for t in layout.y.labels
     )
