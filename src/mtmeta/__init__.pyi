@@ -56,6 +56,7 @@ from mtmeta.effects.paired import (
     pre_post_control as pre_post_control,
     standardized_mean_change as standardized_mean_change,
 )
+from mtmeta.effects.printed import RouteChoices as RouteChoices
 from mtmeta.effects.proportions import freeman_tukey_back as freeman_tukey_back, proportion as proportion
 from mtmeta.effects.rates import (
     incidence_rate as incidence_rate,
@@ -93,6 +94,7 @@ from mtmeta.effects.reported import (
     smd_from_reported as smd_from_reported,
     smd_from_t as smd_from_t,
 )
+from mtmeta.effects.shared import sampling_covariance as sampling_covariance
 from mtmeta.effects.table import EffectSizes as EffectSizes
 from mtmeta.errors import (
     EffectError as EffectError,
@@ -113,8 +115,21 @@ from mtmeta.figures import (
     save as save,
 )
 from mtmeta.measures import Interval as Interval, Measure as Measure
+from mtmeta.models.bayes import BayesRandomEffects as BayesRandomEffects, BayesResult as BayesResult
+from mtmeta.models.bayes_average import (
+    BayesModelAverage as BayesModelAverage,
+    ModelAverageResult as ModelAverageResult,
+)
 from mtmeta.models.compare import compare_models as compare_models, likelihood_ratio as likelihood_ratio
 from mtmeta.models.dependent import Multilevel as Multilevel, rho_sensitivity as rho_sensitivity
+from mtmeta.models.empirical_priors import (
+    Outcome as Outcome,
+    PriorChoice as PriorChoice,
+    PriorSet as PriorSet,
+    choose_priors as choose_priors,
+    empirical_prior as empirical_prior,
+    empirical_priors_table as empirical_priors_table,
+)
 from mtmeta.models.events import EventCounts as EventCounts, MantelHaenszel as MantelHaenszel, Peto as Peto
 from mtmeta.models.permutation import permutation_test as permutation_test
 from mtmeta.models.pool import (
@@ -124,10 +139,30 @@ from mtmeta.models.pool import (
     PoolResult as PoolResult,
     RandomEffects as RandomEffects,
 )
+from mtmeta.models.priors import (
+    Cauchy as Cauchy,
+    DuMouchel as DuMouchel,
+    Flat as Flat,
+    HalfCauchy as HalfCauchy,
+    HalfNormal as HalfNormal,
+    HalfT as HalfT,
+    InverseGamma as InverseGamma,
+    Jeffreys as Jeffreys,
+    LogNormal as LogNormal,
+    LogStudentT as LogStudentT,
+    Lomax as Lomax,
+    Normal as Normal,
+    Prior as Prior,
+    StudentT as StudentT,
+    Truncated as Truncated,
+    Uniform as Uniform,
+    UniformShrinkage as UniformShrinkage,
+)
 from mtmeta.models.regression import MetaRegression as MetaRegression
 from mtmeta.models.robust import robust as robust
 from mtmeta.models.subgroups import subgroups as subgroups
 from mtmeta.records.folder import Studies as Studies, read_studies as read_studies, read_study as read_study
+from mtmeta.records.importers import import_file as import_file
 from mtmeta.records.integrity import integrity_problems as integrity_problems
 from mtmeta.records.locate import example_studies as example_studies
 from mtmeta.records.scales import scale_of as scale_of

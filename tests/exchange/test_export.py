@@ -439,3 +439,22 @@ def test_the_command(tmp_path: Path) -> None:
     back = mtmeta("import", "icu-anxiety.csv", "--to", "again", cwd=tmp_path)
     assert back.returncode == 0, back.stdout
     assert mtmeta("check", "again", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("measure", ["SMD", "MD", "OR"])
+def test_all_records_there_and_back(tmp_path: Path, measure: str) -> None:
+    """Every row that has an effect of the measure, whatever question it belongs to."""
+    run = run_analysis(
+        question(measure, select={"rule": "separate", "constructs": []}), read_studies(data_folder("studies"))
+    )
+    (tmp_path / "t.csv").write_text(export.to_csv(run), encoding="utf-8")
+    found = import_file(tmp_path / "t.csv")
+    assert found.not_read == ()
+    rows, left = computed_rows(select_rows(found.studies, Query(rule="separate")), measure=measure)
+    assert left == ()
+    assert run.effects.columns is not None
+    names = list(zip(run.effects.study, run.effects.columns["outcome"], strict=True))
+    back = {(c.row.study.id, c.row.outcome.id): (c.yi, c.vi) for c in rows}
+    assert set(back) == set(names)
+    for name, y, v in zip(names, run.effects.yi, run.effects.vi, strict=True):
+        assert back[name] == (pytest.approx(y, rel=1e-13), pytest.approx(v, rel=1e-13)), name

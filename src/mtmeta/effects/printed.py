@@ -109,6 +109,21 @@ class RouteChoices:
     ------
     UsageError
         An unknown choice, a correlation outside of [-1, 1], a range in the wrong order.
+
+    Examples
+    --------
+    Khan 2020 randomised to two kinds of music and to audiobooks: by default one contrast of 34 and 18
+    people; kept apart, two of 17 and 18.
+
+    >>> from mtmeta.effects.routes import routes_of
+    >>> from mtmeta.effects.select import Row
+    >>> from mtmeta.records.locate import example_studies
+    >>> study = example_studies("icu")["khan-2020-ddm-pilot"]
+    >>> row = Row(study, study.outcome("heart-rate"))
+    >>> [(p.n1, p.n2) for p in routes_of(row, "MD")]
+    [(34.0, 18.0)]
+    >>> [(p.n1, p.n2) for p in routes_of(row, "MD", RouteChoices(arms="separate"))]
+    [(17.0, 18.0), (17.0, 18.0)]
     """
 
     arms: ArmsRule | None = None
