@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_trials import trial
+from made_trials import ROUTES, trial
 from scipy import special, stats
 
 from mtmeta.audit.analysis import Analysis
 from mtmeta.audit.files import read_analyses
 from mtmeta.audit.run import AnalysisRun, run_analysis
-from mtmeta.errors import UsageError
+from mtmeta.errors import AnalysisError, UsageError
 from mtmeta.records.folder import Studies, read_studies
 from mtmeta.records.locate import data_folder
 from mtmeta.records.schema import Study
@@ -270,6 +270,34 @@ def test_ratios_are_read_back() -> None:
             found = re.search(r"Rmu = exp\(mu\)\n.*\n\s+= ([\d.]+)", sheet)
             assert found is not None
             assert float(found[1]) == pytest.approx(estimate, rel=1e-4)
+
+
+@pytest.mark.parametrize(("data", "more"), [r[1:] for r in ROUTES], ids=[r[0] for r in ROUTES])
+def test_every_route_by_hand(data: dict[str, Any], more: dict[str, Any]) -> None:
+    design = {k: v for k, v in more.items() if k == "design"}
+    outcome = {"data": data, **{k: v for k, v in more.items() if k != "design"}}
+    study = trial(outcome, id="made-2001", label="Made 2001", **design)
+    seen = 0
+    for measure in ("SMD", "MD", "ROM", "OR", "RR", "RD", "IRR", "HR", "ZCOR"):
+        for routes in ({}, {"arms": "split control"}, {"arms": "separate"}, {"quantiles": "Wan"}):
+            try:
+                asked = question(
+                    measure, select={"rule": "separate"}, model={"kind": "common"}, routes=routes
+                )
+                chain = why(asked, "made-2001", studies=[study])
+            except AnalysisError:
+                continue
+            sheet = chain.hand()
+            assert check_by_calculator(sheet) >= 3
+            found = re.search(r"effect (\S+), variance (\S+), weight", sheet)
+            assert found is not None
+            results = [value_of(x) for x in re.findall(r"= (−?[\d.]+)$", sheet, re.MULTILINE)]
+            for printed in found.groups():
+                exact = value_of(printed.rstrip(","))
+                assert any(x == pytest.approx(exact, rel=1e-4, abs=1e-6) for x in results), measure
+            seen += 1
+    # one group alone is no contrast, and has an effect only as a mean change
+    assert seen or data["kind"] == "one group"
 
 
 def test_rows_that_become_their_mean() -> None:
