@@ -122,3 +122,22 @@ def test_the_example_of_the_design_asks_which_row() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'forrest'"):
         _ = mt.forrest  # type: ignore[attr-defined]
+
+
+def test_the_bayesian_model_as_promised() -> None:
+    """Crins 2014 in bayesmeta's paper (JSS 93(6), sections 3.1 to 3.4), against adaptive quadrature."""
+    y = [-2.3097026, -0.4595323, -2.3025851, -1.7578579, -1.2584610, -2.4178959]
+    s = [0.5994763, 0.5563956, 0.8803408, 0.4558685, 0.6419962, 1.5288107]
+    es = mt.EffectSizes.of(y, [x * x for x in s], measure=mt.OR)
+    pst = mt.BayesRandomEffects(mu=mt.Normal(0, 4), tau=mt.HalfNormal(0.5)).fit(es)
+    assert pst.log_marginal == pytest.approx(-9.632820156, abs=1e-8)
+    assert pst.mu.mean == pytest.approx(-1.5764253967, abs=1e-8)
+    assert pst.mu.sd == pytest.approx(0.3293681548, abs=1e-8)
+    assert pst.tau.mean == pytest.approx(0.3810561975, abs=1e-8)
+    assert pst.tau.median == pytest.approx(0.3445023, abs=5e-4)
+    assert pst.new_study.median == pytest.approx(-1.5701653, abs=5e-4)
+    low, high = pst.mu.ci(0.95, kind="central")
+    assert low < pst.mu.median < high
+    assert pst.mu.cdf(0.0) > 0.999
+    assert list(pst.shrinkage.columns) == ["study", "mean", "sd", "low", "high"]
+    mt.LogNormal(-2.34, 1.72, on="tau2")

@@ -116,20 +116,10 @@ from mtmeta.figures import (
 )
 from mtmeta.measures import Interval as Interval, Measure as Measure
 from mtmeta.models.bayes import BayesRandomEffects as BayesRandomEffects, BayesResult as BayesResult
-from mtmeta.models.bayes_average import (
-    BayesModelAverage as BayesModelAverage,
-    ModelAverageResult as ModelAverageResult,
-)
+from mtmeta.models.bayes_average import BayesModelAverage as BayesModelAverage
 from mtmeta.models.compare import compare_models as compare_models, likelihood_ratio as likelihood_ratio
 from mtmeta.models.dependent import Multilevel as Multilevel, rho_sensitivity as rho_sensitivity
-from mtmeta.models.empirical_priors import (
-    Outcome as Outcome,
-    PriorChoice as PriorChoice,
-    PriorSet as PriorSet,
-    choose_priors as choose_priors,
-    empirical_prior as empirical_prior,
-    empirical_priors_table as empirical_priors_table,
-)
+from mtmeta.models.empirical_priors import choose_priors as choose_priors, empirical_prior as empirical_prior
 from mtmeta.models.events import EventCounts as EventCounts, MantelHaenszel as MantelHaenszel, Peto as Peto
 from mtmeta.models.permutation import permutation_test as permutation_test
 from mtmeta.models.pool import (
@@ -152,7 +142,6 @@ from mtmeta.models.priors import (
     LogStudentT as LogStudentT,
     Lomax as Lomax,
     Normal as Normal,
-    Prior as Prior,
     StudentT as StudentT,
     Truncated as Truncated,
     Uniform as Uniform,

@@ -131,6 +131,11 @@ def test_a_public_thing_explains_every_parameter_and_shows_an_example(name: str)
     assert documentation, f"{name} has no docstring"
     found = sections(documentation)
     told = described(found.get("Parameters", "") + "\n" + found.get("Attributes", ""))
+    for base in value.__mro__[1:] if inspect.isclass(value) else ():
+        # what a family of classes has in common is told once, by their base
+        if base.__module__.startswith("mtmeta."):
+            shared = sections(inspect.getdoc(base) or "")
+            told |= described(shared.get("Parameters", "") + "\n" + shared.get("Attributes", ""))
     is_record = hasattr(value, "model_fields")  # its fields are told by the committed JSON Schema
     asked = set() if is_record else {p for p in inspect.signature(value).parameters if not p.startswith("_")}
     assert asked - told == set(), f"{name}: parameters without a word"
