@@ -24,6 +24,7 @@ from mtmeta.models.bayes_conditional import (
     check_mixture,
     condensed,
     given,
+    log_normal_between,
     mean_prior,
     posterior_of_mean,
 )
@@ -126,13 +127,33 @@ class KnownTau:
         return self.tau**order
 
 
+def _condensed_range(
+    mean: MeanPrior, at: Given, inner: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Condense a mixture whose mean is kept in a range; leave it whole where the range is far out."""
+    centre, sd = posterior_of_mean(mean, at)
+    log_share = log_normal_between((mean.low - centre) / sd, (mean.high - centre) / sd)
+    free = at.components - log_share
+    top = free.max(axis=1, keepdims=True)
+    height = np.exp(free - top)
+    total = height.sum(axis=1, keepdims=True)
+    weight, few, few_sd = condensed(mean, at, height / total)
+    share = weight * np.exp(log_normal_between((mean.low - few) / few_sd, (mean.high - few) / few_sd))
+    kept = share.sum(axis=1)
+    with np.errstate(divide="ignore"):
+        gap = np.log(kept) + (top + np.log(total))[:, 0] - at.log_likelihood
+    if not float(np.abs(gap).max()) <= 1e-10:
+        return inner, centre, sd
+    return share / kept[:, None], few, few_sd
+
+
 def _components(mean: MeanPrior, weight: FloatArray, tau: FloatArray, at: Given) -> Components:
     if at.components.shape[1] == 1:
         centre, sd = posterior_of_mean(mean, at)
         return weight, tau, centre[:, 0], sd[:, 0]
     inner = np.exp(at.components - at.log_likelihood[:, None])
     if mean.bounded:
-        centre, sd = posterior_of_mean(mean, at)
+        inner, centre, sd = _condensed_range(mean, at, inner)
     else:
         inner, centre, sd = condensed(mean, at, inner)
     joint = weight[:, None] * inner

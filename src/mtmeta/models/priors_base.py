@@ -337,7 +337,7 @@ class Truncated(Prior):
             x = self.prior.upper_quantile(np.clip(float(self.prior.sf(low)) - p * self._mass, 0.0, 1.0))
         else:
             x = self.prior.quantile(np.clip(float(self.prior.cdf(low)) + p * self._mass, 0.0, 1.0))
-        return np.asarray(np.clip(x, low, high))
+        return np.where(p <= 0.0, low, np.where(p >= 1.0, high, np.clip(x, low, high)))
 
     def _isf(self, p: FloatArray) -> FloatArray:
         low, high = self._range
@@ -345,7 +345,7 @@ class Truncated(Prior):
             x = self.prior.upper_quantile(np.clip(float(self.prior.sf(high)) + p * self._mass, 0.0, 1.0))
         else:
             x = self.prior.quantile(np.clip(float(self.prior.cdf(high)) - p * self._mass, 0.0, 1.0))
-        return np.asarray(np.clip(x, low, high))
+        return np.where(p <= 0.0, high, np.where(p >= 1.0, low, np.clip(x, low, high)))
 
     def for_variances(self, vi: npt.ArrayLike) -> Prior:
         inner = self.prior.for_variances(vi)

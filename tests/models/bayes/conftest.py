@@ -1,0 +1,18 @@
+"""Data that the tests of the Bayesian models share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mtmeta.effects.table import EffectSizes
+
+# Crins et al. 2014, log odds ratios and standard errors as printed in Röver 2020, J Stat Softw 93(6)
+CRINS_Y = [-2.3097026, -0.4595323, -2.3025851, -1.7578579, -1.2584610, -2.4178959]
+CRINS_SE = [0.5994763, 0.5563956, 0.8803408, 0.4558685, 0.6419962, 1.5288107]
+CRINS_STUDY = ["Heffron", "Gibelli", "Schuller", "Ganschow", "Spada", "Gras"]
+
+
+@pytest.fixture(scope="session")
+def crins() -> EffectSizes:
+    return EffectSizes.of(CRINS_Y, np.square(CRINS_SE), "OR", study=CRINS_STUDY)
