@@ -25,7 +25,7 @@ _SOURCES = {
     "rhodes": "Rhodes, Turner, Higgins 2015, J Clin Epidemiol 68, 52",
     "turner": "Turner et al. 2015, Stat Med 34, 984, Table IV",
     "bartos": "Bartoš et al. 2021, Stat Med 40, 6743",
-    "corpus": "mtmeta, fitted to 6,034 Cochrane meta-analyses (1,815 reviews) of standardised mean differences",
+    "corpus": "mtmeta, fitted to standardised mean differences of 6,034 Cochrane meta-analyses",
 }
 Outcome = Literal[
     "any",
