@@ -36,7 +36,7 @@ __all__ = ["Joint", "KnownTau", "TauPosterior", "check_tau_prior", "integrate"]
 _FAR = 345.0  # |log tau| up to which tau**2 stays within the range of numbers
 _KEEP = 1e-16  # nodes of smaller share are left out of mixtures
 _STEP = 0.8  # width of the first panels in z
-_FEWER = (24, 40)  # nodes that may stand for all in mixtures
+_FEW, _MORE = 24, 36  # nodes that may stand for all in mixtures
 _FEWER_ERROR = 1e-12  # of any probability
 _LEAN_NODES, _LEAN_WEIGHTS = np.polynomial.legendre.leggauss(10)  # exact to degree 19 where 15 resolve
 
@@ -286,18 +286,24 @@ class TauPosterior:
 
         With a truncated prior the normals are those before truncation and the weights those after.
         """
-        if self.mean.bounded or self.mean.is_point or self.tau.size < 2 * _FEWER[-1]:
+        if self.mean.bounded or self.mean.is_point or self.tau.size < 2 * _MORE:
             return _components(self.mean, *self._mixture)
-        few, more = (_components(self.mean, *self._few(n)) for n in _FEWER)
+        simple = self.mean.log_weight.size == 1
+        jacobi, centre, s = self._jacobi(_FEW if simple else _MORE)
+        few = _components(self.mean, *self._gauss(jacobi[:_FEW, :_FEW], centre, s))
+        # without a mixture over lambda the whole is cheap to have; else a longer rule stands for it
+        judge = self._mixture if simple else self._gauss(jacobi, centre, s)
+        more = _components(self.mean, *judge)
         if _apart(self.rows, few, more) <= _FEWER_ERROR:
             return few
-        whole = _components(self.mean, *self._mixture)
-        return more if _apart(self.rows, more, whole) <= _FEWER_ERROR else whole
+        whole = more if simple else _components(self.mean, *self._mixture)
+        return more if not simple and _apart(self.rows, more, whole) <= _FEWER_ERROR else whole
 
-    def _few(self, n: int) -> tuple[FloatArray, FloatArray, Given]:
-        """Gauss rule of n nodes for the posterior of ``atan(tau/s)``, by Lanczos' process on the mixture.
+    def _jacobi(self, n: int) -> tuple[FloatArray, float, float]:
+        """Return the recurrence of polynomials orthogonal under the posterior of ``atan(tau/s)`` (Lanczos).
 
-        All conditional posteriors are analytic in that angle from no heterogeneity to infinite.
+        All conditional posteriors are analytic in that angle from no heterogeneity to infinite; a leading
+        part of the matrix gives the shorter rules (Golub and Welsch 1969, Math Comput 23, p. 221).
         """
         weight, tau, _ = self._mixture
         s = math.sqrt(self.rows.k / float((1.0 / self.rows.v).sum()))
@@ -311,14 +317,18 @@ class TauPosterior:
             jacobi[j, j] = step @ basis[j]
             if j + 1 == n:
                 break
-            for _ in range(2):  # twice is enough to stay orthogonal
-                step = step - (basis[: j + 1] @ step) @ basis[: j + 1]
+            held = basis[: j + 1]
+            step -= (held @ step) @ held  # twice is enough to stay orthogonal
+            step -= (held @ step) @ held
             beta = math.sqrt(float(step @ step))
             if beta < 1e-14:  # no more than j + 1 points
-                jacobi = jacobi[: j + 1, : j + 1]
-                break
+                return jacobi[: j + 1, : j + 1], centre, s
             basis[j + 1] = step / beta
             jacobi[j, j + 1] = jacobi[j + 1, j] = beta
+        return jacobi, centre, s
+
+    def _gauss(self, jacobi: FloatArray, centre: float, s: float) -> tuple[FloatArray, FloatArray, Given]:
+        """Weights, tau and the model at the nodes of a Gauss rule."""
         nodes, vectors = np.linalg.eigh(jacobi)
         few = s * np.tan(np.clip(nodes + centre, 0.0, 0.5 * math.pi * (1.0 - 1e-15)))
         w = np.square(vectors[0])
@@ -378,7 +388,9 @@ class TauPosterior:
     @property
     def _light(self) -> bool:
         """Whether what the panels leave out of the mass counts for no moment either."""
-        return self.prior.light or self.rows.k > 40
+        # nodes resolve the mass to 1e-13, so second moments to that to the power (p - 3)/(p - 1)
+        power = self.prior.tail.power if self.prior.tail.power < math.inf else 1.0
+        return self.prior.light or power + self.likelihood_tail.power >= 14.0
 
     def _expect(self, log_g: Callable[[FloatArray], FloatArray]) -> float:
         """Return the expectation of a positive function of log(tau), with panels of its own."""

@@ -131,6 +131,11 @@ def empirical_prior(
     """
     check_choice("set", set, _SETS)
     check_choice("about", about, ("tau", "mu"))
+    return _row_of(set, setting, comparison, area, about)
+
+
+@cache
+def _row_of(set: str, setting: str, comparison: str | None, area: str | None, about: str) -> Prior:
     table = empirical_priors_table()
     table = table[(table["set"] == set) & (table["about"] == about)]
     wanted = {"setting": setting, "comparison": comparison, "area": area}
