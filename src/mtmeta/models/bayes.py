@@ -162,7 +162,7 @@ class BayesResult:
         ModelError
             One study.
         """
-        return i2_distribution(self.tau)
+        return i2_distribution(self.tau, self._post.rows.v)
 
     def theta(self, study: str | int) -> Distribution:
         """Return the distribution of one study's true effect.

@@ -1,22 +1,15 @@
-"""The posterior of tau by adaptive quadrature, and with it everything else as a mixture over tau.
-
-The axis is ``log(tau) = c + sinh(z)``: spikes near 0, tails over 300 orders of magnitude and the ordinary
-case all take a few dozen panels. Below the first panel the likelihood does not change any more, so the
-posterior is the prior times a constant; the same above the last one where the likelihood is flat.
-"""
+"""The joint posterior of tau and the mean effect, as a mixture over tau."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from scipy import special
 
-from mtmeta.errors import ModelError, UsageError
 from mtmeta.models.bayes_conditional import (
     Given,
     MeanPrior,
@@ -28,18 +21,13 @@ from mtmeta.models.bayes_conditional import (
     mean_prior,
     posterior_of_mean,
 )
-from mtmeta.models.posterior_panels import Panels, resolve
+from mtmeta.models.bayes_tau import KEEP, Axis, TauIntegral, check_tau_prior, integrate_tau, require_proper
 from mtmeta.models.priors_base import FloatArray, Prior, Tail
 
-__all__ = ["Joint", "KnownTau", "TauPosterior", "check_tau_prior", "integrate"]
+__all__ = ["Joint", "KnownTau", "TauPosterior", "integrate"]
 
-_FAR = 345.0  # |log tau| up to which tau**2 stays within the range of numbers
-_KEEP = 1e-16  # nodes of smaller share are left out of mixtures
-_STEP = 0.8  # width of the first panels in z
 _FEW, _MORE = 24, 36  # nodes that may stand for all in mixtures
 _FEWER_ERROR = 1e-12  # of any probability
-_LEAN_NODES, _LEAN_WEIGHTS = np.polynomial.legendre.leggauss(10)  # exact to degree 19 where 15 resolve
-
 
 Components = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 
@@ -157,7 +145,7 @@ def _components(mean: MeanPrior, weight: FloatArray, tau: FloatArray, at: Given)
     else:
         inner, centre, sd = condensed(mean, at, inner)
     joint = weight[:, None] * inner
-    kept = joint > _KEEP
+    kept = joint > KEEP
     w = joint[kept]
     return w / w.sum(), np.broadcast_to(tau[:, None], joint.shape)[kept], centre[kept], sd[kept]
 
@@ -186,99 +174,22 @@ def _apart(rows: Rows, one: Components, two: Components) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class TauPosterior:
-    """The posterior of tau for given data and priors.
+class TauPosterior(TauIntegral):
+    """The posterior of tau in the random-effects model, and with it that of the mean.
 
     Attributes
     ----------
     rows : Rows
     mean : MeanPrior
-    prior : Prior
-        Prior of tau, with what it takes from the data put in.
-    panels : Panels
-        ``prior * likelihood`` on the z axis.
-    centre : float
-        c of the axis.
-    low, high : float
-        Lowest and highest log(tau) of the panels.
-    log_low, log_high : float
-        Logarithm of the integral below and above the panels.
-    log_function : callable
-        What the panels resolve: log of prior times likelihood at z.
     """
 
     rows: Rows
     mean: MeanPrior
-    prior: Prior
-    panels: Panels
-    centre: float
-    low: float
-    high: float
-    log_low: float
-    log_high: float
-    log_function: Callable[[FloatArray], FloatArray]
-
-    @cached_property
-    def log_integral(self) -> float:
-        """Logarithm of the integral of prior times likelihood over tau."""
-        return float(np.logaddexp(np.logaddexp(self.panels.log_integral, self.log_low), self.log_high))
-
-    @cached_property
-    def share_low(self) -> float:
-        """Posterior probability below the panels."""
-        return math.exp(self.log_low - self.log_integral)
-
-    @cached_property
-    def share_high(self) -> float:
-        """Posterior probability above the panels."""
-        return math.exp(self.log_high - self.log_integral)
-
-    @property
-    def share_panels(self) -> float:
-        """Posterior probability within the panels."""
-        return math.exp(self.panels.log_integral - self.log_integral)
-
-    @cached_property
-    def every_log_tau(self) -> FloatArray:
-        """All nodes, as log(tau); the end of each side stands for what is beyond it."""
-        inner = self.centre + np.sinh(self.panels.nodes.ravel())
-        return np.concatenate([[self.low], inner, [self.high]])
-
-    @cached_property
-    def every_weight(self) -> FloatArray:
-        """Posterior probability of each node, summing to 1."""
-        inner = self.panels.weights.ravel() * self.share_panels
-        return np.concatenate([[self.share_low], inner, [self.share_high]])
 
     @cached_property
     def _mixture(self) -> tuple[FloatArray, FloatArray, Given]:
-        """Nodes of a leaner rule that is as exact for the mixtures: weight, tau, the model there."""
-        panels = self.panels
-        held = panels.weights.sum(axis=1) > _KEEP
-        left, right = panels.left[held], panels.right[held]
-        half = 0.5 * (right - left)[:, None]
-        z = (0.5 * (left + right)[:, None] + half * _LEAN_NODES).ravel()
-        log_tau = self.centre + np.sinh(z)
-        at = given(self.rows, self.mean, np.exp(np.concatenate([log_tau, [self.low, self.high]])))
-        log_f = self.prior.log_density_of_log(log_tau) + at.log_likelihood[:-2] + np.log(np.cosh(z))
-        weight = np.empty(z.size + 2)
-        weight[:-2] = np.exp(log_f - panels.log_integral) * (half * _LEAN_WEIGHTS).ravel()
-        weight[:-2] *= self.share_panels / weight[:-2].sum()
-        weight[-2:] = self.share_low, self.share_high
-        kept = weight > _KEEP
-        tau = np.exp(np.concatenate([log_tau, [self.low, self.high]])[kept])
-        lean = Given(*(part[kept] for part in (at.log_likelihood, at.precision, at.mean, at.components)))
-        return weight[kept] / weight[kept].sum(), tau, lean
-
-    @property
-    def weight(self) -> FloatArray:
-        """Posterior probabilities of the nodes of the mixtures, (T,)."""
-        return self._mixture[0]
-
-    @property
-    def tau(self) -> FloatArray:
-        """Nodes of the mixtures, (T,)."""
-        return self._mixture[1]
+        """Weight and tau of the nodes, and the model there."""
+        return self.weight, self.tau, given(self.rows, self.mean, self.tau)
 
     @cached_property
     def components(self) -> Components:
@@ -340,14 +251,14 @@ class TauPosterior:
         first, second = self._mean_given(self.every_log_tau)
         w = self.every_weight
         mean = float(w @ first)
-        if self._light or (self.mean.proper and self.mean.tail.power == math.inf):
+        if self.light or (self.mean.proper and self.mean.tail.power == math.inf):
             return mean, float(w @ (second + np.square(first - mean)))
 
         def log_square(log_tau: FloatArray) -> FloatArray:
             centre, square = self._mean_given(log_tau)
             return np.asarray(np.log(square + np.square(centre - mean)))
 
-        return mean, self._expect(log_square)
+        return mean, self.expect(log_square)
 
     def _mean_given(self, log_tau: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return expectation and variance of the (shifted) mean effect, not truncated, given log(tau)."""
@@ -358,126 +269,6 @@ class TauPosterior:
         inner = np.exp(at.components - at.log_likelihood[:, None])
         first = np.einsum("tl,tl->t", inner, centre)
         return first, np.einsum("tl,tl->t", inner, np.square(sd) + np.square(centre - first[:, None]))
-
-    @property
-    def prior_tail(self) -> Tail:
-        """How the prior density of tau falls."""
-        return self.prior.tail
-
-    @property
-    def likelihood_tail(self) -> Tail:
-        """How the likelihood, the mean integrated out, falls for large tau."""
-        lost = (
-            1
-            if self.mean.flat and not (math.isfinite(self.mean.low) and math.isfinite(self.mean.high))
-            else 0
-        )
-        return Tail(float(self.rows.k - lost))
-
-    @property
-    def tail(self) -> Tail:
-        """How the posterior density of tau falls."""
-        return self.prior.tail.times(self.likelihood_tail.power)
-
-    def log_density(self, log_tau: FloatArray) -> FloatArray:
-        """Log posterior density of tau at ``log(tau)``, (T,)."""
-        inside = np.clip(log_tau, -_FAR, _FAR)
-        like = given(self.rows, self.mean, np.exp(inside)).log_likelihood
-        return self.prior.log_density_of_log(log_tau) - log_tau + like - self.log_integral
-
-    @property
-    def _light(self) -> bool:
-        """Whether what the panels leave out of the mass counts for no moment either."""
-        # nodes resolve the mass to 1e-13, so second moments to that to the power (p - 3)/(p - 1)
-        power = self.prior.tail.power if self.prior.tail.power < math.inf else 1.0
-        return self.prior.light or power + self.likelihood_tail.power >= 14.0
-
-    def _expect(self, log_g: Callable[[FloatArray], FloatArray]) -> float:
-        """Return the expectation of a positive function of log(tau), with panels of its own."""
-        edges = np.append(self.panels.left, self.panels.right[-1])
-
-        def log_function(z: FloatArray) -> FloatArray:
-            return self.log_function(z) + log_g(self.centre + np.sinh(z))
-
-        whole = resolve(log_function, edges, what="a moment of the posterior of tau")
-        return math.exp(whole.log_integral - self.log_integral)
-
-    def moment(self, order: int, centre: float = 0.0) -> float:
-        """Return the expectation of ``(tau - centre)**order``, order 1 or 2; inf where it does not exist.
-
-        Raises
-        ------
-        ModelError
-            It exists, but the tail falls too slowly to be sure of nine digits.
-        """
-        if not self.tail.has_moment(float(order)):
-            return math.inf
-        spare = self.tail.power - order - 1.0
-        if 0.0 < spare < 0.08 and self.prior.support[1] == math.inf:
-            raise ModelError(
-                f"moment {order} of tau exists but hangs on a tail that falls as tau**-{self.tail.power:g}; "
-                "use quantiles, or a prior with a lighter tail"
-            )
-        if self._light:
-            return float(self.every_weight @ np.power(np.exp(self.every_log_tau) - centre, order))
-        # beyond the panels: exact where the likelihood cancels the power, negligible elsewhere
-        beyond = 0.0
-        above = float(self.prior.sf(math.exp(self.high))) if self.prior.proper else 0.0
-        if above > 0.0:
-            last = float(given(self.rows, self.mean, np.exp(np.array([self.high]))).log_likelihood[0])
-            beyond = math.exp(min(last - self.log_integral + order * self.high + math.log(above), 700.0))
-        if order == 1:
-            return self._expect(lambda log_tau: log_tau) - centre + beyond
-        with np.errstate(divide="ignore"):
-            return self._expect(lambda log_tau: 2.0 * np.log(np.abs(np.exp(log_tau) - centre))) + beyond
-
-
-def check_tau_prior(prior: Prior) -> None:
-    """Raise a UsageError for a prior that gives negative tau a probability."""
-    if prior.support[0] < 0.0 and prior.proper:
-        raise UsageError(
-            f"tau={prior!r} gives values below 0 a probability; use HalfNormal, HalfT, HalfCauchy or "
-            f"{prior!r}.truncated(low=0)"
-        )
-
-
-def _require_proper(rows: Rows, mean: MeanPrior, prior: Prior) -> None:
-    lost = 0 if mean.proper else 1
-    power = rows.k - lost
-    tail = prior.tail.times(float(power))
-    if prior.proper or prior.support[1] < math.inf or tail.has_moment(0.0):
-        return
-    needed = rows.k
-    while not prior.tail.times(float(needed - lost)).has_moment(0.0):
-        needed += 1
-    raise ModelError(
-        f"the posterior is not proper: with tau ~ {prior!r} and a {'flat' if lost else 'proper'} prior of "
-        f"the mean at least {needed} studies are needed, and there {'is' if rows.k == 1 else 'are'} "
-        f"{rows.k}; use a proper prior of tau, such as HalfNormal(0.5) for standardised mean differences"
-    )
-
-
-@lru_cache(maxsize=256)
-def _log_landmarks(prior: Prior) -> FloatArray:
-    with np.errstate(divide="ignore"):
-        marks: FloatArray = np.log(prior.landmarks())
-    marks.setflags(write=False)
-    return marks
-
-
-def _edges(rows: Rows, prior: Prior, centre: float, low: float, high: float) -> FloatArray:
-    ends = np.arcsinh(np.array([low, high]) - centre)
-    count = max(2, math.ceil(float(ends[1] - ends[0]) / _STEP))
-    edges = np.linspace(ends[0], ends[1], count + 1)
-    marks = _log_landmarks(prior) if prior.proper else 0.5 * np.log(np.sort(rows.v)[[0, rows.k // 2, -1]])
-    marks = np.arcsinh(np.unique(marks[(marks > low) & (marks < high)]) - centre)
-    if prior.proper and marks.size > 1 and float(np.diff(marks).min()) < 0.5 * _STEP:
-        # the prior is narrower than the panels: let its quantiles be edges
-        edges = np.union1d(edges, marks)
-        gaps = np.diff(edges) > 1e-13 * np.maximum(1.0, np.abs(edges[1:]))
-        edges = np.concatenate([edges[:1], edges[1:][gaps]])
-        edges[-1] = ends[1]
-    return edges
 
 
 def integrate(rows: Rows, mu: Prior | MeanPrior, tau: Prior) -> TauPosterior:
@@ -497,37 +288,21 @@ def integrate(rows: Rows, mu: Prior | MeanPrior, tau: Prior) -> TauPosterior:
     """
     check_tau_prior(tau)
     mean = mu if isinstance(mu, MeanPrior) else mean_prior(mu, rows)
-    _require_proper(rows, mean, tau)
+    lost = 0 if mean.proper else 1
+    require_proper(tau, rows.k, lost, f"a {'flat' if lost else 'proper'} prior of the mean")
     start = given(rows, mean, np.zeros(1))
     # L(tau)/L(0) - 1 is below 1e-17 here: its slope in tau**2 is at most (k + Q)/(2 min v)
-    w0 = 1.0 / rows.v
-    q0 = float(np.dot(w0, np.square(rows.d - start.mean[0])))
+    q0 = float(np.dot(1.0 / rows.v, np.square(rows.d - start.mean[0])))
     pull = 0.0 if mean.flat else _pull(mean, start)
-    flat_below = 0.5 * math.log(1e-17 * float(rows.v.min()) / (rows.k + q0 + pull))
-    bottom, ceiling = tau.support
-    # the panels also reach down to where the prior has probability, for moments and quantiles of tau
-    reach = min(flat_below, float(_log_landmarks(tau)[0])) if tau.proper else -_FAR
-    low = max(reach, -_FAR, math.log(bottom) if bottom > 0.0 else -math.inf)
-    high = min(_FAR, math.log(ceiling) if ceiling < math.inf else math.inf)
-    centre = min(max(math.log(rows.scale), low), high) if low < high else low
-    log_low = log_high = -math.inf
-    if tau.proper and low > (math.log(bottom) if bottom > 0.0 else -math.inf):
-        with np.errstate(divide="ignore"):
-            log_low = float(np.log(tau.cdf(math.exp(min(low, high))))) + float(start.log_likelihood[0])
-    if low >= high:  # all of the prior lies where tau does not matter
-        low = high - 1e-3
-    edges = _edges(rows, tau, centre, low, high)
-
-    def log_function(z: FloatArray) -> FloatArray:
-        log_tau = centre + np.sinh(z)
-        like = given(rows, mean, np.exp(log_tau)).log_likelihood
-        return tau.log_density_of_log(log_tau) + like + np.log(np.cosh(z))
-
-    panels = resolve(log_function, edges, what="the posterior of tau")
-    if tau.proper and ceiling == math.inf and (above := float(tau.sf(math.exp(high)))) > 0.0:
-        last = float(given(rows, mean, np.exp(np.array([high]))).log_likelihood[0])
-        log_high = math.log(above) + last
-    post = TauPosterior(rows, mean, tau, panels, centre, low, high, log_low, log_high, log_function)
+    free = mean.flat and not (math.isfinite(mean.low) and math.isfinite(mean.high))
+    axis = Axis(
+        scale=rows.scale,
+        flat_below=0.5 * math.log(1e-17 * float(rows.v.min()) / (rows.k + q0 + pull)),
+        fall=float(rows.k - (1 if free else 0)),
+        marks=np.sqrt(np.sort(rows.v)[[0, rows.k // 2, -1]]),
+    )
+    found = integrate_tau(tau, lambda t: given(rows, mean, t).log_likelihood, axis)
+    post = TauPosterior(**{f.name: getattr(found, f.name) for f in fields(found)}, rows=rows, mean=mean)
     if mean.log_weight.size > 1:
         heaviest = np.argsort(post.weight)[-40::5]
         check_mixture(rows, mean, post.tau[heaviest])

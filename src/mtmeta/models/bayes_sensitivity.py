@@ -15,7 +15,7 @@ from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import check_level
 from mtmeta.models.bayes import BayesRandomEffects, BayesResult
 from mtmeta.models.bayes_conditional import Rows, mean_prior
-from mtmeta.models.bayes_engine import check_tau_prior
+from mtmeta.models.bayes_tau import check_tau_prior
 from mtmeta.models.posterior_panels import resolve
 from mtmeta.models.priors_base import FloatArray, Prior
 from mtmeta.models.quadform import q_distribution, q_statistic

@@ -11,8 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from mtmeta.errors import ModelError
-from mtmeta.models.bayes_conditional import given
-from mtmeta.models.bayes_engine import TauPosterior
+from mtmeta.models.bayes_tau import TauIntegral
 from mtmeta.models.posterior import Distribution, climb
 from mtmeta.models.priors_base import FloatArray
 
@@ -25,10 +24,10 @@ class TauDistribution(Distribution):
 
     Parameters
     ----------
-    posterior : TauPosterior
+    posterior : TauIntegral
     """
 
-    posterior: TauPosterior
+    posterior: TauIntegral
 
     @property
     def support(self) -> tuple[float, float]:
@@ -58,14 +57,8 @@ class TauDistribution(Distribution):
             out[inside] = self.posterior.log_density(np.log(x[inside]))
         zero = x == 0.0
         if zero.any():
-            out[zero] = self._log_pdf_at_zero
+            out[zero] = self.posterior.log_density_at_zero
         return out
-
-    @cached_property
-    def _log_pdf_at_zero(self) -> float:
-        post = self.posterior
-        like = float(given(post.rows, post.mean, np.zeros(1)).log_likelihood[0])
-        return float(post.prior.logpdf(0.0)) + like - post.log_integral
 
     def _cdf(self, x: FloatArray) -> FloatArray:
         return self._shares(x, above=False)
@@ -122,7 +115,7 @@ class TauDistribution(Distribution):
     def _find_mode(self) -> float:
         post = self.posterior
         low = self.support[0]
-        if low == 0.0 and self._log_pdf_at_zero == math.inf:
+        if low == 0.0 and self.posterior.log_density_at_zero == math.inf:
             return 0.0
         # the density of tau at the nodes, from that of z which they hold
         z = post.panels.nodes.ravel()
@@ -139,7 +132,7 @@ class TauDistribution(Distribution):
         if low == 0.0:
             height = float(post.log_density(np.array([math.log(best)]))[0])
             # a maximum at 0 shows as a slope that only falls: 0 wins a tie within rounding
-            if self._log_pdf_at_zero >= height - 1e-13 * max(1.0, abs(height)):
+            if self.posterior.log_density_at_zero >= height - 1e-13 * max(1.0, abs(height)):
                 return 0.0
         return best
 
@@ -219,7 +212,7 @@ class Mapped(Distribution):
         return self.forward(self.base._upper(q))
 
 
-def i2_distribution(tau: TauDistribution) -> Mapped:
+def i2_distribution(tau: TauDistribution, v: FloatArray) -> Mapped:
     """Distribution of I squared in percent: ``100 tau**2/(tau**2 + v)``, v the typical sampling variance.
 
     Raises
@@ -227,7 +220,6 @@ def i2_distribution(tau: TauDistribution) -> Mapped:
     ModelError
         One study: there is no typical variance.
     """
-    v = tau.posterior.rows.v
     if v.size < 2:
         raise ModelError("I squared needs at least 2 studies and there is 1")
     w = v.min() / v
