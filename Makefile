@@ -23,7 +23,7 @@ UV   := $(STAMP)/uv-$(call checksum,requirements/lock.txt)
 
 PIP := $(PY) -m pip --disable-pip-version-check
 # Everything but what takes minutes or builds the wheel; tests that need R or Chromium skip themselves where it is missing.
-QUICK := not slow and not wheel
+QUICK := not slow and not wheel and not extra
 
 .PHONY: run test test-all lint format types contracts check wheel bench lock clean setup setup-dev setup-all
 .DELETE_ON_ERROR:
