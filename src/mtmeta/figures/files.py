@@ -112,8 +112,21 @@ def save(
     return write_together(contents)
 
 
-def render(fig: Figure, name: str, *, dpi: float = 300, outline: bool = False, alt: str = "") -> bytes:
+def render(
+    fig: Figure, name: str, *, dpi: float = 300, outline: bool = False, alt: str = "", prefix: str = ""
+) -> bytes:
     """Return the bytes of a figure in one format.
+
+    Parameters
+    ----------
+    fig : Figure
+    name : {"svg", "pdf", "png", "tiff"}
+    dpi, outline, alt
+        See :func:`save`.
+    prefix : str
+        Before every ``id`` of an SVG, so that several figures can stand in one page. Each row of a forest
+        plot is a group: ``<g id="row-white-1999">``, and ``pooled``, ``prediction``, ``group-…`` (a
+        heading); the names stand in the layout, as ``Row.id``.
 
     Raises
     ------
@@ -135,7 +148,7 @@ def render(fig: Figure, name: str, *, dpi: float = 300, outline: bool = False, a
             fig.savefig(buffer, format="rgba", dpi=dpi)
     data = buffer.getvalue()
     if name == "svg":
-        return _accessible(data, alt)
+        return _accessible(data, alt, prefix)
     return data if name == "pdf" else _pixels(data, fig, name, dpi, alt)
 
 
@@ -191,9 +204,15 @@ def _few_colours(image: Image.Image) -> Image.Image:
     return small
 
 
-def _accessible(data: bytes, alt: str) -> bytes:
+def _accessible(data: bytes, alt: str, prefix: str) -> bytes:
     """Give an SVG a role and a title, and fonts of the same width where ours is not installed."""
     text = data.decode()
+    if prefix:
+        if not re.fullmatch(r"[A-Za-z][\w.-]*", prefix):
+            raise UsageError(
+                f"prefix={prefix!r} must begin with a letter and hold letters, digits, - _ . only"
+            )
+        text = re.sub(r'( id="| xlink:href="#|url\(#)', rf"\1{prefix}", text)
     # Verdana has DejaVu Sans's widths (both derive from Bitstream Vera), so columns stay in place
     text = re.sub(r"(['\"]?)DejaVu Sans\1", "'DejaVu Sans', Verdana, sans-serif", text)
     if alt:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.artist import Artist
+from matplotlib.collections import Collection, LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 from matplotlib.ft2font import LoadFlags
@@ -23,6 +25,7 @@ from mtmeta.figures.style import Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backend_bases import RendererBase
 
 __all__ = ["Canvas", "Meter", "box_of", "new_axes"]
 
@@ -187,6 +190,22 @@ def _invisible(char: str) -> bool:
     return unicodedata.category(char) in ("Cf", "Zs", "Mn")
 
 
+class _Edge(Artist):
+    """Opens a group of the output when it is drawn, or closes the last one where it has no name."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__()
+        self._name = name
+        self.set_in_layout(False)
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Tell the renderer; only that of SVG writes groups."""
+        if self._name:
+            renderer.open_group(self._name, gid=self._name)
+        else:
+            renderer.close_group(self._name)
+
+
 @dataclass
 class Canvas:
     """Gathers ink in points from the top left corner and puts it on an ax as few artists.
@@ -208,6 +227,28 @@ class Canvas:
     y_of: Callable[[float], float] = lambda y: y
     _lines: dict[tuple[Any, ...], list[list[Point]]] = field(default_factory=dict)
     _shapes: dict[tuple[Any, ...], list[list[Point]]] = field(default_factory=dict)
+    _texts: list[Text] | None = None
+
+    @contextmanager
+    def group(self, name: str, *, z: float = 3.0) -> Iterator[None]:
+        """Keep what is inked inside together, at one depth: an SVG has it in ``<g id="name">``.
+
+        Within the group ink lies in the order of its own depths, text on top.
+        """
+        outer = (self._lines, self._shapes)
+        self._lines, self._shapes, self._texts = {}, {}, []
+        yield
+        inked = sorted(self._collections(), key=lambda artist: artist.get_zorder())
+        for artist in (_Edge(name), *inked, *self._texts, _Edge()):
+            artist.set_zorder(z)
+            self._add(artist)
+        (self._lines, self._shapes), self._texts = outer, None
+
+    def _add(self, artist: Artist) -> None:
+        if isinstance(artist, Collection):
+            self.ax.add_collection(artist, autolim=False)
+        else:
+            self.ax.add_artist(artist)
 
     def line(
         self, points: Sequence[Point], *, colour: str, width: float, dash: Any = "solid", z: float = 2.0
@@ -246,54 +287,54 @@ class Canvas:
         """One line of text with its baseline at `y`; never read as markup."""
         if not text:
             return
-        self.ax.add_artist(
-            Text(
-                self.x_of(x),
-                self.y_of(y),
-                text,
-                fontproperties=self.meter.font(text, size, bold=bold),
-                color=colour or self.meter.style.ink,
-                ha="center" if align == "centre" else align,
-                va="baseline",
-                rotation=turn,
-                rotation_mode="anchor",
-                parse_math=False,
-                usetex=False,
-                clip_on=False,
-                zorder=5.0,
-            )
+        artist = Text(
+            self.x_of(x),
+            self.y_of(y),
+            text,
+            fontproperties=self.meter.font(text, size, bold=bold),
+            color=colour or self.meter.style.ink,
+            ha="center" if align == "centre" else align,
+            va="baseline",
+            rotation=turn,
+            rotation_mode="anchor",
+            parse_math=False,
+            usetex=False,
+            clip_on=False,
+            zorder=5.0,
         )
+        if self._texts is None:
+            self.ax.add_artist(artist)
+        else:
+            self._texts.append(artist)
 
     def flush(self) -> None:
         """Put lines and shapes on the ax, one artist for each kind of ink, and tell what could not be set."""
         self.meter.report()
+        for artist in self._collections():
+            self._add(artist)
+
+    def _collections(self) -> Iterator[Collection]:
         for (z, colour, width, dash), segments in self._lines.items():
-            self.ax.add_collection(
-                LineCollection(
-                    segments,
-                    colors=colour,
-                    linewidths=width,
-                    linestyles=dash,
-                    capstyle="butt",
-                    zorder=z,
-                    antialiaseds=True,
-                    clip_on=False,
-                ),
-                autolim=False,
+            yield LineCollection(
+                segments,
+                colors=colour,
+                linewidths=width,
+                linestyles=dash,
+                capstyle="butt",
+                zorder=z,
+                antialiaseds=True,
+                clip_on=False,
             )
         for (z, face, edge, width, alpha), polygons in self._shapes.items():
-            self.ax.add_collection(
-                PolyCollection(
-                    polygons,
-                    facecolors=face,
-                    edgecolors=edge,
-                    linewidths=width,
-                    alpha=alpha,
-                    zorder=z,
-                    antialiaseds=True,
-                    clip_on=False,
-                ),
-                autolim=False,
+            yield PolyCollection(
+                polygons,
+                facecolors=face,
+                edgecolors=edge,
+                linewidths=width,
+                alpha=alpha,
+                zorder=z,
+                antialiaseds=True,
+                clip_on=False,
             )
 
     def claim(self, low: float, high: float) -> None:

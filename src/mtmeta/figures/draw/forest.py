@@ -85,10 +85,12 @@ def draw_forest(layout: ForestLayout, ax: Axes) -> Axes:
         per = (panel.high - panel.low) / max(x1 - x0, 1e-9)
         canvas.x_of = lambda x: panel.low + (x - x0) * per
     canvas.claim(canvas.x_of(0.0), canvas.x_of(placed.width))
+    _draw_bands(layout, placed, canvas)
     _draw_title(layout, placed, canvas)
     _draw_heads(layout, placed, canvas)
     for at in placed.rows:
-        _draw_row(layout, placed, at, canvas)
+        with canvas.group(at.row.id or f"place-{at.row.position + 1}"):
+            _draw_row(layout, placed, at, canvas)
     for i in range(len(layout.panels)):
         _draw_panel(layout, placed, i, canvas)
     _draw_foot(layout, placed, canvas)
@@ -160,8 +162,17 @@ def _beside(placed: Arranged, left: float, right: float) -> list[tuple[float, fl
     return [(a, b) for a, b in out if b - a > placed.size]
 
 
+def _draw_bands(layout: ForestLayout, placed: Arranged, canvas: Canvas) -> None:
+    """Tint every other study, behind everything."""
+    left, right = PAD * placed.size * 0.5, placed.width - PAD * placed.size * 0.5
+    for at in placed.rows:
+        if layout.style.band and at.row.position % 2 == 0 and at.row.kind == "study":
+            box = _rectangle(left, right, at.top, at.top + at.height)
+            canvas.shape(box, face=layout.style.band, z=0.5)
+
+
 def _draw_row(layout: ForestLayout, placed: Arranged, at: Placed, canvas: Canvas) -> None:
-    style, size, row = layout.style, placed.size, at.row
+    size, row = placed.size, at.row
     base = at.middle + BASE * size
     first = at.middle - (len(at.lines) - 1) * LINE * size / 2 + BASE * size
     study = layout.column("study")
@@ -177,9 +188,6 @@ def _draw_row(layout: ForestLayout, placed: Arranged, at: Placed, canvas: Canvas
         if light.sign:
             _disc(canvas, x, at.middle, 0.62 * size, light.colour)
             canvas.text(x, base, light.sign, size=size, align="centre", bold=True, colour="#000000")
-    if style.band and row.position % 2 == 0 and row.kind == "study":
-        left, right = PAD * size * 0.5, placed.width - PAD * size * 0.5
-        canvas.shape(_rectangle(left, right, at.top, at.top + at.height), face=style.band, z=0.5)
     for mark in row.marks:
         _draw_mark(layout, placed, canvas, mark, at)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from mtmeta.errors import UsageError
@@ -155,10 +156,11 @@ def _subgroup_rows(
         rows.append(Row("heading", 0, text=name, bold=True, gap=0.3 if rows else 0.0))
         rows += [frame.study_row(i, columns, indent=1) for i in order if i in members]
         if len(members) > 1:
-            rows += frame.pooled_rows(
+            own = frame.pooled_rows(
                 fit, columns, prediction="none", label="Subtotal", members=sorted(members), indent=1
             )
-            rows.append(Row("note", 0, text=heterogeneity_words(fit, frame.style), indent=1))
+            rows += [replace(row, id=name) for row in own]
+            rows.append(Row("note", 0, text=heterogeneity_words(fit, frame.style), indent=1, id=name))
     return rows
 
 

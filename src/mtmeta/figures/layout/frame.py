@@ -15,7 +15,7 @@ from mtmeta.figures.layout.axes import Better, axis_panel, favours_words, normal
 from mtmeta.figures.layout.base import count, interval_parts, number, percent
 from mtmeta.figures.layout.lights import RobTable
 from mtmeta.figures.layout.protocols import PooledLike, is_random, model_words, predicts, short_name, shown
-from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Row
+from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Row, numbered
 from mtmeta.figures.layout.words import heterogeneity_words, level_words, overall_words, tested
 from mtmeta.figures.style import Style
 from mtmeta.measures import Measure
@@ -257,7 +257,7 @@ class Frame:
         mark = Mark(0, "square", float(self.effects.yi[i]), low, high, share=share)
         lights = self.rob.lights(self.effects.study[i]) if self.rob is not None else ()
         cells = tuple(self.cell(c, i) for c in columns)
-        return Row("study", 0, cells, marks=(mark,), lights=lights, indent=indent)
+        return Row("study", 0, cells, marks=(mark,), lights=lights, indent=indent, id=self.effects.study[i])
 
     def pooled_rows(
         self,
@@ -367,7 +367,7 @@ class Frame:
         title: str,
     ) -> ForestLayout:
         """Give rows their numbers, make the axis and put the layout together."""
-        placed = tuple(replace(row, position=i) for i, row in enumerate(rows))
+        placed = numbered(rows)
         main = results[0]
         shade: tuple[float, ...] = ()
         if prediction == "shade" and predicts(main):

@@ -24,7 +24,7 @@ from mtmeta.figures.layout.plot import (
     spread,
 )
 from mtmeta.figures.layout.protocols import axis_name
-from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Panel, Row
+from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Panel, Row, numbered
 from mtmeta.figures.layout.ticks import linear_ticks, tick_decimals
 from mtmeta.figures.layout.words import tau2_words
 from mtmeta.figures.style import Style, StyleName, style_of
@@ -155,9 +155,8 @@ def influence_layout(
             base = value if null is None else null
             tone = 1 if flagged[i] else -1
             marks.append(Mark(j, "dot", value, min(base, value), max(base, value), tone=tone))
-        rows.append(
-            Row("study", i, (Cell((str(frame[study].iloc[i]),)),), marks=tuple(marks), bold=flagged[i])
-        )
+        name = str(frame[study].iloc[i])
+        rows.append(Row("study", i, (Cell((name,)),), marks=tuple(marks), bold=flagged[i], id=name))
     dashed = any(p.mid for p in panels)
     found = [str(s) for s, f in zip(frame[study], flagged, strict=True) if f]
     said = f"Influential: {', '.join(found)}" if found else "No study is influential by these limits"
@@ -166,7 +165,7 @@ def influence_layout(
         k=k,
         participants=math.nan,
         columns=(Column("study", "Study", align="left"),),
-        rows=tuple(rows),
+        rows=numbered(rows),
         panels=panels,
         foot=(f"{said}. Dashed lines: limits beyond which a study stands out",) if dashed else (said,),
         title=title,

@@ -18,7 +18,7 @@ from mtmeta.figures.layout.plot import (
     named_axis,
     need_columns,
 )
-from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Row
+from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Row, numbered
 from mtmeta.figures.style import Style, StyleName, style_of
 from mtmeta.measures import check_choice
 
@@ -119,7 +119,7 @@ def traffic_light_layout(
     """
     look = style_of(style)
     rows = [
-        Row("study", i, (Cell((study,)),), lights=table.lights(study))
+        Row("study", i, (Cell((study,)),), lights=table.lights(study), id=study)
         for i, study in enumerate(table.studies)
     ]
     return ForestLayout(
@@ -127,7 +127,7 @@ def traffic_light_layout(
         k=len(rows),
         participants=math.nan,
         columns=(Column("study", "Study", align="left"),),
-        rows=tuple(rows),
+        rows=numbered(rows),
         panels=(),
         foot=(table.key(),),
         domains=table.heads(),

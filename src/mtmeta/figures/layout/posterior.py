@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,7 +23,7 @@ from mtmeta.figures.layout.plot import (
     need_columns,
 )
 from mtmeta.figures.layout.protocols import axis_name, has_null, shown
-from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Row
+from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Row, numbered
 from mtmeta.figures.layout.words import level_words
 from mtmeta.figures.style import Style, StyleName, style_of
 from mtmeta.measures import Measure, check_level, measure_of
@@ -163,7 +162,7 @@ def shrinkage_layout(
             Mark(0, "square", y, low, high, share=0.3, hollow=True, offset=-0.16),
             Mark(0, "dot", mean, left, right, tone=0, offset=0.18),
         )
-        rows.append(Row("study", 0, cells, marks=marks))
+        rows.append(Row("study", 0, cells, marks=marks, id=effects.study[i]))
     for j, (name, summary) in enumerate(summaries.items()):
         rows.append(_summary_row(name, summary, densities or {}, frame, gap=0.35 if j == 0 else 0.0))
     panel = axis_panel(
@@ -180,7 +179,7 @@ def shrinkage_layout(
         k=effects.k,
         participants=float("nan"),
         columns=columns,
-        rows=tuple(replace(r, position=i) for i, r in enumerate(rows)),
+        rows=numbered(rows),
         panels=(panel,),
         foot=(f"Open squares: observed effects; dots: posterior means of the studies' true effects{said}",),
         summary=tuple(
@@ -299,4 +298,4 @@ def _summary_row(
         mark = Mark(0, "density", estimate, low, high, tone=0, curve=curve)
         gap += 0.25
     cells = (Cell((name,)), Cell(), frame.effect_cell(Column("effect"), estimate, low, high))
-    return Row("pooled", 0, cells, marks=(mark,), bold=frame.style.bold_pooled, gap=gap)
+    return Row("pooled", 0, cells, marks=(mark,), bold=frame.style.bold_pooled, gap=gap, id=name)

@@ -12,7 +12,7 @@ from mtmeta.figures.layout.axes import Better, axis_panel, favours_words, normal
 from mtmeta.figures.layout.base import count, interval_parts, number, p_value, percent
 from mtmeta.figures.layout.frame import Frame, capital, readable
 from mtmeta.figures.layout.protocols import PooledLike, model_words, short_name, shown
-from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Panel, Row
+from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Panel, Row, numbered
 from mtmeta.figures.layout.words import level_words, tau2_words
 from mtmeta.figures.style import Style, StyleName, style_of
 from mtmeta.measures import Measure, check_level, measure_of
@@ -116,6 +116,7 @@ def rows_layout(
                 marks=(mark,),
                 bold=pooled and look.bold_pooled,
                 indent=indent,
+                id=record["label"],
             )
         )
     panel = axis_panel(
@@ -131,7 +132,7 @@ def rows_layout(
         k=len(records),
         participants=math.nan,
         columns=specs,
-        rows=tuple(replace(r, position=i) for i, r in enumerate(rows)),
+        rows=numbered(rows),
         panels=(panel,),
         foot=tuple(foot),
         level=level,
@@ -362,7 +363,7 @@ def compare_layout(
     panels = tuple(
         _own_panel(j, n, rows, measure, look, results, better, arms) for j, n in enumerate(results)
     )
-    placed = tuple(replace(r, position=i) for i, r in enumerate(rows))
+    placed = numbered(rows)
     numbers = [(f"{n}: {k}", float(v)) for n, r in results.items() for k, v in _three(r, level)]
     return ForestLayout(
         measure=measure.code,
@@ -398,7 +399,7 @@ def _matched(study: str, frames: Mapping[str, Frame]) -> Row:
         y = float(frame.effects.yi[i])
         cells.append(frame.effect_cell(Column("effect"), y, low, high))
         marks.append(Mark(j, "square", y, low, high, share=frame.weights[i] / max(frame.weights)))
-    return Row("study", 0, tuple(cells), marks=tuple(marks))
+    return Row("study", 0, tuple(cells), marks=tuple(marks), id=study)
 
 
 def _pooled_row(results: Mapping[str, PooledLike], frames: Mapping[str, Frame], style: Style) -> Row:

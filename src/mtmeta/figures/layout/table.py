@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from mtmeta.figures.layout.base import Layout
 from mtmeta.figures.style import Style
 
-__all__ = ["Cell", "Column", "ForestLayout", "Light", "Mark", "Panel", "Row"]
+__all__ = ["Cell", "Column", "ForestLayout", "Light", "Mark", "Panel", "Row", "numbered"]
 
 Align = Literal["left", "right", "centre"]
 RowKind = Literal["study", "heading", "pooled", "prediction", "note"]
@@ -128,6 +130,9 @@ class Row:
         Steps the label is moved in.
     gap : float
         Free space above, in rows.
+    id : str
+        Name of the row in the figure, unique in it: "row-" and the study for studies; the ``id`` of the group
+        that holds the row's ink in an SVG. See :func:`numbered`.
     """
 
     kind: RowKind
@@ -139,6 +144,40 @@ class Row:
     bold: bool = False
     indent: int = 0
     gap: float = 0.0
+    id: str = ""
+
+
+_PREFIX = {"study": "row", "heading": "group"}
+
+
+def numbered(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Count rows from the top and give each a name that stays the same when other rows come or go.
+
+    The name is what the row is ("row" for a study, "pooled", "prediction", "group" for a heading, "note")
+    and, after a hyphen, its ``id`` so far or its label, in lower case with a hyphen for everything that is
+    neither letter nor digit. The second of a name gets "-2", the third "-3".
+
+    Examples
+    --------
+    >>> [r.id for r in numbered([Row("study", 0, id="White 1999"), Row("study", 0, id="White 1999"),
+    ...                          Row("pooled", 0)])]
+    ['row-white-1999', 'row-white-1999-2', 'pooled']
+    """
+    out: list[Row] = []
+    taken: set[str] = set()
+    for i, row in enumerate(rows):
+        prefix = _PREFIX.get(row.kind, row.kind)
+        said = re.sub(r"[\W_]+", "-", (row.id or (row.text if row.kind == "heading" else "")).lower()).strip(
+            "-"
+        )
+        stem = f"{prefix}-{said}" if said else prefix
+        name, count = stem, 1
+        while name in taken:
+            count += 1
+            name = f"{stem}-{count}"
+        taken.add(name)
+        out.append(replace(row, position=i, id=name))
+    return tuple(out)
 
 
 @dataclass(frozen=True, slots=True)
