@@ -8,6 +8,10 @@ import sys
 __all__ = ["main"]
 
 FINE, PROBLEMS, WRONG_USE = 0, 1, 2
+OLD_PYTHON = (
+    "needs Python 3.11 or newer and this is {0}.{1}; make a new environment with a newer one "
+    "(python3.11 -m venv .venv) and install mtmeta there"
+)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,6 +22,10 @@ def main(argv: list[str] | None = None) -> None:
     argv : list of str, optional
         Arguments without the program's name; those of the process by default.
     """
+    # pip refuses an older Python, but a source tree on the path does not
+    if sys.version_info < (3, 11):  # noqa: UP036
+        print(f"mtmeta: {OLD_PYTHON.format(*sys.version_info)}", file=sys.stderr)
+        sys.exit(WRONG_USE)
     from mtmeta.cli.app import app
     from mtmeta.errors import MtmetaError, UsageError
 

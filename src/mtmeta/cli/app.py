@@ -7,6 +7,7 @@ import typer
 from mtmeta.cli.check import check
 from mtmeta.cli.claims import claims
 from mtmeta.cli.compare import compare
+from mtmeta.cli.demo import demo
 from mtmeta.cli.diff import diff
 from mtmeta.cli.echo import echo
 from mtmeta.cli.effects import effects
@@ -49,6 +50,7 @@ def _root(
 
 
 for command in (
+    demo,
     init,
     new,
     run,

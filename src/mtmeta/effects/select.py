@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mtmeta.errors import AnalysisError, UsageError
 from mtmeta.records.integrity import blocking
+from mtmeta.records.messages import nearest
 from mtmeta.records.schema import Outcome, Study
 from mtmeta.records.vocabulary import comparator_class
 
@@ -327,7 +328,9 @@ def _nothing(studies: Sequence[Study], query: Query, left: Sequence[LeftOut]) ->
         if value
     )
     have = sorted({o.construct_ for s in studies if _study_matches(s, query) for o in s.outcomes})
-    hint = f"; these trials hold {', '.join(have)}" if have else ""
+    close = [near for word in query.constructs if word not in have for near in nearest(word, have, most=1)]
+    hint = f"; did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
+    hint += f"{'' if close else ';'} these trials hold {', '.join(have)}" if have else ""
     if query.used_in:
         forests = {f for s in studies for o in s.outcomes for f in o.used_in}
         hint = f"; nearest forest names: {_unknown(query.used_in, forests)}"
