@@ -6,9 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mtmeta.audit.priors import Priors
 from mtmeta.effects.printed import RouteChoices
 from mtmeta.effects.select import Query
+from mtmeta.errors import UsageError
+from mtmeta.measures import measure_of
 from mtmeta.records import vocabulary as voc
+from mtmeta.records.forms import PlacedError
 from mtmeta.records.schema import Level, Model, Slug, Text
 
 __all__ = ["Analysis", "Method", "Published", "Question", "Routes", "Select", "Subgroups", "json_schema"]
@@ -177,8 +181,26 @@ class Analysis(Model):
     model: Method = Field(default_factory=Method)
     today: Today = Field(default_factory=Today)
     subgroups: Subgroups | None = None
+    bayes: Annotated[tuple[Priors, ...], Field(strict=False)] = ()
+    """Priors under which the question is also answered by the Bayesian random-effects model."""
     published: Annotated[tuple[Published, ...], Field(strict=False)] = ()
     note: Text | None = None
+
+    @model_validator(mode="after")
+    def _priors(self) -> Analysis:
+        wrong: list[tuple[tuple[str | int, ...], str]] = []
+        seen: set[str] = set()
+        for i, priors in enumerate(self.bayes):
+            if priors.label in seen:
+                wrong.append((("bayes", i), f"{priors.label} stands twice; write each pair of priors once"))
+            seen.add(priors.label)
+            try:
+                priors.of(measure_of(self.measure))
+            except UsageError as error:
+                wrong.append((("bayes", i), str(error)))
+        if wrong:
+            raise PlacedError(wrong)
+        return self
 
 
 def json_schema() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from mtmeta.audit.analysis import Analysis, Method, Published
+from mtmeta.audit.bayes import BayesRun, run_bayes
 from mtmeta.effects.compute import effects_of
 from mtmeta.effects.select import LeftOut, select_rows
 from mtmeta.effects.table import EffectSizes
@@ -148,6 +149,8 @@ class AnalysisRun:
     published: tuple[PublishedRun, ...]
     left_out: tuple[LeftOut, ...]
     subgroups: SubgroupResult | None = None
+    bayes: tuple[BayesRun, ...] = ()
+    """The Bayesian answers from the same rows, one for each pair of priors the analysis names."""
     warnings: tuple[str, ...] = ()
     """What the computation warned of, such as scores of different kinds under one SMD."""
     studies: Sequence[Study] = field(default=(), repr=False, compare=False)
@@ -196,6 +199,10 @@ def _run(analysis: Analysis, studies: Sequence[Study]) -> AnalysisRun:
             analysis, studies, analysis.today.exclude, analysis.model, corrected=analysis.today.corrected
         )
     result = model_of(analysis.model).fit(effects)
+    try:
+        bayes = run_bayes(analysis.bayes, effects, better=analysis.better, level=analysis.model.level)
+    except AnalysisError as error:
+        raise AnalysisError(f"{analysis.name}: {error}") from error
     return AnalysisRun(
         analysis=analysis,
         effects=effects,
@@ -204,6 +211,7 @@ def _run(analysis: Analysis, studies: Sequence[Study]) -> AnalysisRun:
         published=tuple(_published(analysis, p, studies) for p in analysis.published),
         left_out=left,
         subgroups=_subgroups(analysis, effects),
+        bayes=bayes,
         studies=studies,
     )
 

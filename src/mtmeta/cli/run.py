@@ -173,6 +173,7 @@ def print_runs(runs: list[AnalysisRun]) -> None:
             rows.append([f"  {more.published.label}", k, n, *_beside(more), "", "", ""])
         if result.subgroups is not None:
             rows += _subgroup_rows(result)
+        rows += _bayes_rows(result)
     print_table(HEADERS, rows, right=(1, 2, 8))
 
 
@@ -191,3 +192,18 @@ def _subgroup_rows(result: AnalysisRun) -> list[list[str]]:
         rows.append([f"  - {name}", k, n, "", "", "", text, "", percent(group.i2)])
     rows.append([f"  - between groups: p {pvalue(groups.pvalue)}", "", "", "", "", "", "", "", ""])
     return rows
+
+
+def _bayes_rows(result: AnalysisRun) -> list[list[str]]:
+    from mtmeta.reports.words import estimate_ci, interval, percent
+
+    return [
+        [
+            f"  - Bayes, {one.label}",
+            *[""] * 5,
+            estimate_ci(one.estimate, one.ci),
+            interval(one.pi),
+            percent(one.result.i2),
+        ]
+        for one in result.bayes
+    ]

@@ -9,6 +9,7 @@ from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError
 from mtmeta.measures import Interval, Measure
 from mtmeta.models.pool import PoolResult
+from mtmeta.reports.bayes_numbers import bayes_numbers
 from mtmeta.reports.words import significant
 
 __all__ = ["numbers", "run_summary"]
@@ -143,6 +144,7 @@ def run_summary(run: AnalysisRun) -> dict[str, Any]:
             "excluded": dict(run.analysis.today.exclude),
         },
         "subgroups": _subgroups(run),
+        "bayes": [bayes_numbers(b) for b in run.bayes],
         "rows": _rows(run.effects, run.result),
         "warnings": list(run.warnings),
         "left_out": [{"study": x.study, "outcome": x.outcome, "reason": x.reason} for x in run.left_out],

@@ -16,7 +16,8 @@ from typing import Any, Literal
 from mtmeta.audit.analysis import Method
 from mtmeta.audit.run import model_of
 from mtmeta.effects.table import EffectSizes
-from mtmeta.errors import ModelError, RecordError
+from mtmeta.errors import AnalysisError, ModelError, RecordError
+from mtmeta.reports.bayes_numbers import bayes_refit, flat_bayes, prior_changes
 from mtmeta.reports.lock import LOCK_SCHEMA
 from mtmeta.reports.summary import numbers
 
@@ -131,18 +132,28 @@ def _same(a: float | None, b: float | None, rtol: float) -> bool:
     return abs(a - b) <= rtol * max(abs(a), abs(b), 1e-6)
 
 
-def _refit(lock: Mapping[str, Any], method: Method) -> dict[str, Any]:
-    """Pool the rows a lock keeps, by a method, with the engine of today."""
+def _rows(lock: Mapping[str, Any]) -> EffectSizes:
     rows = lock["results"]["rows"]
-    es = EffectSizes.of(
+    return EffectSizes.of(
         [r["yi"] for r in rows],
         [r["vi"] for r in rows],
         lock["results"]["measure"],
         study=[r["study"] for r in rows],
     )
-    answer = numbers(model_of(method).fit(es), level=method.level, pi_method=method.pi)
+
+
+def _refit(lock: Mapping[str, Any], method: Method) -> dict[str, Any]:
+    """Pool the rows a lock keeps, by a method, with the engine of today."""
+    answer = numbers(model_of(method).fit(_rows(lock)), level=method.level, pi_method=method.pi)
     answer["n"] = lock["results"]["today"]["n"]
     return answer
+
+
+def _answers(lock: Mapping[str, Any], asked: Mapping[str, Any], method: Method) -> dict[str, float | None]:
+    """Every compared number from the rows of one lock, by a method and the priors another asks for."""
+    results = asked["results"]
+    bayes = bayes_refit(_rows(lock), results.get("bayes") or [], better=results["better"])
+    return {**dict(_flat(_refit(lock, method))), **bayes}
 
 
 def compare_locks(old: Mapping[str, Any], new: Mapping[str, Any], *, rtol: float = 1e-8) -> Verdict:
@@ -159,16 +170,19 @@ def compare_locks(old: Mapping[str, Any], new: Mapping[str, Any], *, rtol: float
     -------
     Verdict
     """
-    before, after = dict(_flat(old["results"]["today"])), dict(_flat(new["results"]["today"]))
+    before, after = (
+        {**dict(_flat(lock["results"]["today"])), **flat_bayes(lock["results"])} for lock in (old, new)
+    )
+    before = {name: value for name, value in before.items() if name in after}
     then = Method.model_validate(old["results"]["today"]["method"])
     now = Method.model_validate(new["results"]["today"]["method"])
     changes, kinds = _changes(old, new, then, now)
     moved = []
     if any(not _same(before[name], after[name], rtol) for name in before):
         try:
-            engine = dict(_flat(_refit(old, then)))
-            convention = dict(_flat(_refit(old, now)))
-        except ModelError:
+            engine = _answers(old, old, then)
+            convention = _answers(old, new, now)
+        except (ModelError, AnalysisError):
             engine = convention = before
         steps = {"version": (before, engine), "convention": (engine, convention), "data": (convention, after)}
         for name, value in before.items():
@@ -237,6 +251,9 @@ def _changes(
         if records_then[study] != records_now[study]:
             words.append(f"data: the record of {study} was changed{_row_change(study, old, new)}")
             kinds.add("data")
+    for change in prior_changes(old["results"], new["results"]):
+        words.append(change)
+        kinds.add(change.partition(":")[0])
     if old["inputs"]["analysis"]["hash"] != new["inputs"]["analysis"]["hash"]:
         words.append("question: the analysis file was changed")
         kinds.add("question")
