@@ -26,6 +26,7 @@ from mtmeta.models.tau2 import TAU2_METHODS, Tau2Method, estimate, solve_q, tau2
 __all__ = ["TAU2_METHODS", "KernelFit", "Tau2Method", "fit", "q_profile"]
 
 _CHUNK = 1 << 14  # numbers a chunk of rows holds; with a grid of a dozen points it stays within cache
+_CHUNK_DESIGN = 1 << 17  # the same with a design, whose many small steps are dearer than the cache
 _LOG_2PI = 1.8378770664093453
 
 
@@ -159,7 +160,7 @@ def fit(
     mask = None if present is None else np.asarray(present, dtype=np.bool_)
     rows = _rows(y, v, X, mask)
     given = None if tau2 is None else np.broadcast_to(np.asarray(tau2, dtype=np.float64), (rows,))
-    chunks = _chunks(y.shape[-1] * (1 if X is None else X.shape[-1] ** 2), rows, mask)
+    chunks = _chunks(y, X, rows, mask)
     if len(chunks) == 1:
         return _fit_stack(stack_of(y, v, design=X, present=mask), method, given)
     p = 1 if X is None else X.shape[-1]
@@ -212,7 +213,7 @@ def q_profile(
     goals = np.broadcast_to(goals, (*goals.shape[:-1], rows) if goals.ndim else (rows,))
     flat = goals.reshape(-1, rows)
     out = np.empty(flat.shape)
-    for at in _chunks(y.shape[-1] * (1 if X is None else X.shape[-1] ** 2), rows, mask):
+    for at in _chunks(y, X, rows, mask):
         stack = _stack_at(y, v, X, mask, at)
         unit = stack.root * stack.root
         for goal, answer in zip(flat, out, strict=True):
@@ -229,12 +230,16 @@ def _rows(y: FloatArray, v: FloatArray, X: FloatArray | None, mask: BoolArray | 
     return max(sizes, default=1)
 
 
-def _chunks(width: int, rows: int, mask: BoolArray | None) -> list[IntArray | slice]:
-    """Cut the rows so that a chunk stays within cache; ragged rows go with others of their length."""
-    if rows * width <= _CHUNK:
+def _chunks(
+    y: FloatArray, X: FloatArray | None, rows: int, mask: BoolArray | None
+) -> list[IntArray | slice]:
+    """Cut the rows so that a chunk stays small; ragged rows go with others of their length."""
+    width = y.shape[-1] * (1 if X is None else max(1, X.shape[-1] ** 2))
+    most = _CHUNK if X is None else _CHUNK_DESIGN
+    if rows * width <= most:
         return [slice(0, rows)]
     if mask is None or mask.ndim == 1:
-        size = max(1, _CHUNK // width)
+        size = max(1, most // width)
         return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
     k = mask.shape[1]
     length = k - np.argmax(mask[:, ::-1], axis=1)
@@ -242,7 +247,7 @@ def _chunks(width: int, rows: int, mask: BoolArray | None) -> list[IntArray | sl
     chunks: list[IntArray | slice] = []
     start = 0
     while start < rows:
-        size = max(1, _CHUNK * k // (width * int(length[order[start]])))
+        size = max(1, most * k // (width * int(length[order[start]])))
         chunks.append(order[start : start + size])
         start += size
     return chunks
