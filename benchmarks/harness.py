@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -176,14 +176,25 @@ def version(package: str) -> str | None:
         return None
 
 
+def _processor() -> str:
+    """Name of the processor, as Linux tells it; else the kind of machine."""
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def surroundings() -> dict[str, str]:
     """Say what the times were measured on and with."""
     packages = {
         name: version(name) or "not installed"
-        for name in ("mtmeta", "numpy", "scipy", "statsmodels", "pymare")
+        for name in ("mtmeta", "numpy", "scipy", "statsmodels", "pymare", "pymc")
     }
     return {
         "python": platform.python_version(),
+        "processor": _processor(),
         "cores": str(os.cpu_count()),
         **packages,
         **(r_packages() or {"R with metafor": "not installed"}),
@@ -209,14 +220,30 @@ def tell(case: Case, timings: Mapping[str, Timing]) -> None:
         print(f"  {name:<38}{'—':>10}  {why}")
 
 
-def write_json(path: Path, results: Mapping[str, Mapping[str, Timing]]) -> None:
-    """Keep the numbers for comparison with another run."""
+Growth = Mapping[str, Sequence[tuple[int, float]]]
+
+
+def write_json(
+    path: Path, results: Sequence[tuple[Case, Mapping[str, Timing]]], *, growth: Growth, note: str
+) -> None:
+    """Keep the numbers, for the document of speed and for comparison with another run."""
     told = {
-        case: {
-            name: {"median": t.median, "low": t.low, "high": t.high, "rounds": t.rounds}
-            for name, t in times.items()
+        case.name: {
+            "what": case.what,
+            "aim": case.aim,
+            "seconds": {
+                name: {"median": t.median, "low": t.low, "high": t.high, "rounds": t.rounds}
+                for name, t in times.items()
+            },
+            "absent": dict(case.absent),
         }
-        for case, times in results.items()
+        for case, times in results
     }
-    text = json.dumps({"schema": 1, "surroundings": surroundings(), "seconds": told}, indent=2)
-    path.write_text(text + "\n", encoding="utf-8")
+    content = {
+        "schema": 2,
+        "note": note,
+        "surroundings": surroundings(),
+        "cases": told,
+        "growth": {what: [list(point) for point in points] for what, points in growth.items()},
+    }
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -11,75 +11,32 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+import engine
 import mtmeta as mt
+from common import FULL, SEED, SMOKE, Size, peers
 from harness import (
     ROOT,
     Case,
     Contender,
     Measured,
     Timing,
+    duration,
     measure,
     metafor,
     process,
     python,
-    r_packages,
     surroundings,
     tell,
-    version,
     write_json,
 )
-from mtmeta.models import kernel
-from mtmeta.models.batch import pool_many
 
-SEED = 20261123
 PROGRAM = Path(sys.executable).with_name("mtmeta")
-NO_R = "R with metafor is not installed"
-PATIENCE = "takes minutes: ask with --patient"
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much work: `full` for times that mean something, `smoke` to see that every case runs."""
-
-    arms: int
-    batch: int
-    studies: int
-    r_loops: int
-    patient: bool = False
-
-
-FULL = Size(arms=1_000_000, batch=6_034, studies=4_000, r_loops=50)
-SMOKE = Size(arms=1_000, batch=20, studies=60, r_loops=1, patient=True)
-
-
-def peers(
-    contenders: Mapping[str, tuple[str, Callable[[], Contender]]],
-) -> tuple[dict[str, Contender], dict[str, str]]:
-    """Split ``{label: (package, maker)}`` into those whose package is here and why the others are not."""
-    here: dict[str, Contender] = {}
-    absent: dict[str, str] = {}
-    for label, (package, make) in contenders.items():
-        if package == "metafor" and not r_packages():
-            absent[label] = NO_R
-        elif package != "metafor" and version(package) is None:
-            absent[label] = f"{package} is not installed (make bench installs it)"
-        else:
-            here[label] = make()
-    return here, absent
-
-
-def simulated(k: int, *, batch: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Effects and variances as in trials of 20 to 200 people: SMDs around 0.3, tau 0.3; shape (batch, k)."""
-    rng = np.random.default_rng(SEED)
-    n = rng.integers(10, 101, size=(batch, k))
-    vi = 2 / n + 0.01
-    return rng.normal(0.3, np.sqrt(0.09 + vi)), vi
 
 
 # ---- starting ----
@@ -173,142 +130,6 @@ def effects(size: Size) -> Case:
     return Case("smd", f"{size.arms:,} standardised mean differences", {"mtmeta": ours, **here}, None, absent)
 
 
-# ---- models ----
-
-
-def fits(name: str, what: str, k: int, r_loops: int, no_r: str = "") -> Case:
-    yi, vi = (values[0] for values in simulated(k))
-    table = mt.EffectSizes.of(yi, vi, measure="SMD")
-    model = mt.RandomEffects(tau2="REML", ci="HKSJ")
-
-    def ours() -> object:
-        fit = model.fit(table)
-        return fit.estimate, fit.ci()
-
-    def arrays() -> object:
-        fit = model.fit(mt.EffectSizes.of(yi, vi, measure="SMD"))
-        return fit.estimate, fit.ci()
-
-    def statsmodels() -> Contender:
-        from statsmodels.stats.meta_analysis import combine_effects
-
-        return lambda: combine_effects(yi, vi, method_re="iterated", use_t=True).conf_int()
-
-    def pymare() -> Contender:
-        from pymare import Dataset
-        from pymare.estimators import VarianceBasedLikelihoodEstimator
-
-        def fit() -> object:
-            estimator = VarianceBasedLikelihoodEstimator(
-                method="REML", small_sample_correction="knapp-hartung"
-            )
-            return estimator.fit_dataset(Dataset(yi, vi)).summary().get_fe_stats()
-
-        return fit
-
-    work = "rma(yi, vi, method='REML', test='knha')"
-    here, absent = peers(
-        {
-            "statsmodels (Paule-Mandel: no REML)": ("statsmodels", statsmodels),
-            "PyMARE REML, Knapp-Hartung": ("pymare", pymare),
-            "metafor rma REML, knha": (
-                "metafor",
-                lambda: metafor({"yi": yi, "vi": vi}, "", work, loops=r_loops),
-            ),
-        }
-    )
-    if no_r and here.pop("metafor rma REML, knha", None):
-        absent["metafor rma REML, knha"] = no_r
-    return Case(name, what, {"mtmeta": ours, "mtmeta from bare arrays": arrays, **here}, None, absent)
-
-
-def single(size: Size) -> Case:
-    return fits("fit", "one REML fit with its HKSJ interval, k = 13", 13, size.r_loops)
-
-
-def large(size: Size) -> Case:
-    what = f"one REML fit with its HKSJ interval, k = {size.studies:,}"
-    return fits("large", what, size.studies, 1, "" if size.patient else PATIENCE)
-
-
-def many(size: Size) -> Case:
-    k = 7  # Cochrane's average; one size for all, so that PyMARE may take them at once
-    y, v = simulated(k, batch=size.batch)
-
-    def statsmodels() -> Contender:
-        from statsmodels.stats.meta_analysis import combine_effects
-
-        return lambda: [combine_effects(yi, vi, method_re="iterated") for yi, vi in zip(y, v, strict=True)]
-
-    def pymare() -> Contender:
-        from pymare.estimators import VarianceBasedLikelihoodEstimator
-
-        x = np.ones((k, 1))
-        return lambda: VarianceBasedLikelihoodEstimator(method="REML").fit(y.T, v.T, x)
-
-    setup = f"y <- matrix(y, ncol={k}, byrow=TRUE); v <- matrix(v, ncol={k}, byrow=TRUE)"
-    steps = "control=list(maxiter=10000, stepadj=.5)"  # else its Fisher scoring fails on some of them
-    work = f"for (b in seq_len({size.batch})) rma(y[b,], v[b,], method='REML', test='knha', {steps})"
-    here, absent = peers(
-        {
-            "PyMARE REML, all at once": ("pymare", pymare),
-            "statsmodels, a loop (Paule-Mandel)": ("statsmodels", statsmodels),
-            "metafor rma, a loop": (
-                "metafor",
-                lambda: metafor({"y": y.ravel(), "v": v.ravel()}, setup, work, loops=1),
-            ),
-        }
-    )
-    return Case(
-        "many",
-        f"{size.batch:,} meta-analyses of {k} trials, REML",
-        {
-            "mtmeta pool_many, with CI and PI": lambda: pool_many(y, v),
-            "mtmeta kernel alone": lambda: kernel.fit(y, v, method="REML"),
-            **here,
-        },
-        None,
-        absent,
-    )
-
-
-# ---- refits ----
-
-
-def refits(name: str, what: str, size: Size, ours: Callable[[mt.EffectSizes], object], work: str) -> Case:
-    """Time 13 trials refitted in every way there is; fewer trials for a smoke test."""
-    k = 13 if size.batch == FULL.batch else 6
-    yi, vi = (values[0] for values in simulated(k))
-    table = mt.EffectSizes.of(yi, vi, measure="SMD")
-    label = f"metafor {work.split('(')[0]}"
-    here, absent = peers(
-        {label: ("metafor", lambda: metafor({"yi": yi, "vi": vi}, "res <- rma(yi, vi)", work, loops=1))}
-    )
-    if not size.patient and here.pop(label, None):
-        absent[label] = PATIENCE
-    return Case(name, f"{what}, k = {k}", {"mtmeta": lambda: ours(table), **here}, None, absent)
-
-
-def subsets(size: Size) -> Case:
-    return refits(
-        "gosh",
-        "REML fits of all subsets",
-        size,
-        lambda es: mt.gosh(mt.RandomEffects(ci="Wald"), es, subsets="all"),
-        "gosh(res, progbar=FALSE)",
-    )
-
-
-def flips(size: Size) -> Case:
-    return refits(
-        "permutation",
-        "exact permutation test of the mean, all sign flips",
-        size,
-        lambda es: mt.permutation_test(mt.RandomEffects(ci="Wald"), es, permutations="exact"),
-        "permutest(res, exact=TRUE, progbar=FALSE)",
-    )
-
-
 # ---- the main job ----
 
 
@@ -332,11 +153,7 @@ CASES: dict[str, Callable[[Size], Case]] = {
     "help": helping,
     "records": reading,
     "smd": effects,
-    "fit": single,
-    "large": large,
-    "many": many,
-    "gosh": subsets,
-    "permutation": flips,
+    **engine.CASES,
     "run": everything,
 }
 
@@ -350,19 +167,24 @@ def main() -> None:
         "--smoke", action="store_true", help="every case once with little work: does it run at all?"
     )
     parser.add_argument("--patient", action="store_true", help="also peers that take minutes")
+    parser.add_argument("--growth", action="store_true", help="time against k and B too, if cases are named")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write medians and surroundings to FILE")
+    parser.add_argument("--note", default="", help="what a reader of that file should know of this run")
     asked = parser.parse_args()
     if unknown := sorted(set(asked.names) - CASES.keys()):
         parser.error(f"no case is called {', '.join(unknown)}; there are {', '.join(CASES)}")
     size = SMOKE if asked.smoke else replace(FULL, patient=asked.patient)
     print(", ".join(f"{name} {value}" for name, value in surroundings().items()))
-    results: dict[str, dict[str, Timing]] = {}
+    results: list[tuple[Case, dict[str, Timing]]] = []
     for name in asked.names or CASES:
         case = CASES[name](size)
-        results[name] = measure(case, rounds=1 if asked.smoke else 11, budget=20.0)
-        tell(case, results[name])
+        results.append((case, measure(case, rounds=1 if asked.smoke else 11, budget=20.0)))
+        tell(*results[-1])
+    growth = engine.growth(size) if not asked.names or asked.growth else {}
+    for what, points in growth.items():
+        print(f"\ngrowth, {what}: " + ", ".join(f"{n:,} {duration(t)}" for n, t in points))
     if asked.json:
-        write_json(asked.json, results)
+        write_json(asked.json, results, growth=growth, note=asked.note)
 
 
 if __name__ == "__main__":
