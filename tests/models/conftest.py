@@ -29,6 +29,8 @@ _NAMES = {
     "methods",
     "intervals",
     "why",
+    "clubSandwich",
+    "g",
 }
 
 

@@ -2,7 +2,7 @@
 #
 #   Rscript tests/reference/make_dependent.R [out.json.gz]
 #
-# metafor has no CR2 without clubSandwich, which Debian lacks: `cr2` is computed here with dense matrices
+# `cr2` is computed here with dense matrices, without clubSandwich,
 # from the formulas of Pustejovsky & Tipton (2018) and Tipton & Pustejovsky (2015), a second route at
 # metafor's variances; what clubSandwich itself gives stands in dependent.json. Everything else is metafor's.
 suppressMessages({library(metafor); library(jsonlite)})
