@@ -230,9 +230,7 @@ def _rows(y: FloatArray, v: FloatArray, X: FloatArray | None, mask: BoolArray | 
     return max(sizes, default=1)
 
 
-def _chunks(
-    y: FloatArray, X: FloatArray | None, rows: int, mask: BoolArray | None
-) -> list[IntArray | slice]:
+def _chunks(y: FloatArray, X: FloatArray | None, rows: int, mask: BoolArray | None) -> list[IntArray | slice]:
     """Cut the rows so that a chunk stays small; ragged rows go with others of their length."""
     width = y.shape[-1] * (1 if X is None else max(1, X.shape[-1] ** 2))
     most = _CHUNK if X is None else _CHUNK_DESIGN
