@@ -12,10 +12,22 @@ from mtmeta.effects.select import Query
 from mtmeta.errors import UsageError
 from mtmeta.measures import measure_of
 from mtmeta.records import vocabulary as voc
-from mtmeta.records.forms import PlacedError
-from mtmeta.records.schema import Level, Model, Slug, Text
+from mtmeta.records.forms import DATE, PlacedError
+from mtmeta.records.schema import Level, Model, Number, Slug, Text
 
-__all__ = ["Analysis", "Method", "Published", "Question", "Routes", "Select", "Subgroups", "json_schema"]
+__all__ = [
+    "Analysis",
+    "Assumptions",
+    "Decision",
+    "Grade",
+    "Method",
+    "Published",
+    "Question",
+    "Routes",
+    "Select",
+    "Subgroups",
+    "json_schema",
+]
 
 Digits = Annotated[str, Field(pattern=r"^[-−]?\d+(\.\d+)?$", max_length=20)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
@@ -166,6 +178,83 @@ class Today(Model):
     corrected: bool = False
 
 
+class Decision(Model):
+    """What a person decided about one domain of GRADE; it wins over the rule's proposal, and both show."""
+
+    down: Annotated[int, Field(ge=0, le=3)]
+    """Levels to rate down: 0 not serious, 1 serious, 2 very serious, 3 extremely serious."""
+    why: Text
+    by: Text
+    when: Annotated[str, Field(pattern=DATE)]
+
+
+class Start(Model):
+    """Where a person lets the rating begin, against the rule (high for randomised, low for other trials)."""
+
+    level: Literal["high", "low"]
+    why: Text
+    by: Text
+    when: Annotated[str, Field(pattern=DATE)]
+
+
+class Up(Model):
+    """Rating up, which no rule proposes: a large effect, a dose-response gradient, opposing confounding."""
+
+    up: Annotated[int, Field(ge=1, le=2)]
+    why: Text
+    by: Text
+    when: Annotated[str, Field(pattern=DATE)]
+
+
+class Grade(Model):
+    """Decisions of people about the certainty of the evidence (GRADE)."""
+
+    start: Start | None = None
+    risk_of_bias: Decision | None = None
+    inconsistency: Decision | None = None
+    indirectness: Decision | None = None
+    imprecision: Decision | None = None
+    publication_bias: Decision | None = None
+    up: Up | None = None
+
+
+class Threshold(Model):
+    """Minimal important difference on the scale people read: an SMD, points, or a ratio above 1."""
+
+    value: Annotated[float, Field(gt=0)]
+    population: Text
+    source: Text
+
+
+class ControlResponse(Model):
+    """Share of people without music who have the event, or respond, from which counts per 100 follow."""
+
+    value: Annotated[float, Field(gt=0, lt=1)]
+    event: Text
+    """What is counted, such as ``response (half the symptoms gone)``."""
+    population: Text
+    source: Text
+
+
+class ScaleSD(Model):
+    """Standard deviation by which an SMD is turned into points of a scale that readers know."""
+
+    instrument: Text
+    sd: Annotated[float, Field(gt=0)]
+    unit: Text = "points"
+    range: Annotated[tuple[Number, Number], Field(strict=False)] | None = None
+    population: Text
+    source: Text
+
+
+class Assumptions(Model):
+    """Numbers from outside of the trials on which absolute effects rest; printed wherever they are used."""
+
+    important_difference: Threshold | None = None
+    control_response: ControlResponse | None = None
+    scale: ScaleSD | None = None
+
+
 class Analysis(Model):
     """One pooled question."""
 
@@ -184,6 +273,8 @@ class Analysis(Model):
     bayes: Annotated[tuple[Priors, ...], Field(strict=False)] = ()
     """Priors under which the question is also answered by the Bayesian random-effects model."""
     published: Annotated[tuple[Published, ...], Field(strict=False)] = ()
+    assumptions: Assumptions = Field(default_factory=Assumptions)
+    grade: Grade = Field(default_factory=Grade)
     note: Text | None = None
 
     @model_validator(mode="after")
@@ -200,6 +291,24 @@ class Analysis(Model):
                 wrong.append((("bayes", i), str(error)))
         if wrong:
             raise PlacedError(wrong)
+        return self
+
+    @model_validator(mode="after")
+    def _measured(self) -> Analysis:
+        given = self.assumptions.important_difference
+        if (
+            given is not None
+            and self.measure in ("OR", "RR", "PETO", "HR", "IRR", "ROM")
+            and given.value <= 1
+        ):
+            raise PlacedError(
+                [
+                    (
+                        ("assumptions", "important_difference", "value"),
+                        f"is {given.value:g}, and {self.measure} is a ratio; give it above 1, such as 1.25",
+                    )
+                ]
+            )
         return self
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mtmeta.audit.grade import grade_of
 from mtmeta.audit.run import AnalysisRun, PublishedRun, participants
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError
@@ -143,6 +144,7 @@ def run_summary(run: AnalysisRun) -> dict[str, Any]:
             **today,
             "excluded": dict(run.analysis.today.exclude),
         },
+        "certainty": grade_of(run).as_dict(),
         "subgroups": _subgroups(run),
         "bayes": [bayes_numbers(b) for b in run.bayes],
         "rows": _rows(run.effects, run.result),
