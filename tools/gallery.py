@@ -430,7 +430,11 @@ def flow(source: Source) -> AnyLayout:
         "The same trial as another": len(selected - pooled),
     }
     return prisma_layout(
-        {"assessed": len(recorded), "reports_excluded": reasons, "included": len(pooled)},
+        {
+            "assessed": len(recorded),
+            "reports_excluded": {reason: n for reason, n in reasons.items() if n},
+            "included": len(pooled),
+        },
         labels={
             "assessed": "Trials recorded for the condition",
             "reports_excluded": "Trials not pooled:",

@@ -102,9 +102,11 @@ def test_a_common_effect_hid_what_random_effects_show(runs: dict[str, AnalysisRu
 
 
 def test_one_trial_under_two_names_counts_once(runs: dict[str, AnalysisRun]) -> None:
-    for name in ("cardiac-anxiety", "cardiac-distress", "cardiac-depression", "depression"):
+    for name in ("cardiac-distress", "cardiac-depression", "depression"):
         assert "hermele-2005" not in runs[name].effects.study
         assert any(x.study == "hermele-2005" for x in runs[name].left_out)
+    # Stein 2010, its other name, has no anxiety row: here it must not be left out
+    assert {"hermele-2005", "stein-2010"} & set(runs["cardiac-anxiety"].effects.study) == {"hermele-2005"}
 
 
 def test_depression_has_one_row_a_trial_and_leaves_nothing_out_in_silence(

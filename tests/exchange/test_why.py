@@ -153,7 +153,7 @@ def test_the_chain_names_file_and_line(runs: dict[str, AnalysisRun], records: St
 
 
 def test_what_is_not_pooled_says_why(runs: dict[str, AnalysisRun]) -> None:
-    chain = why(runs["cardiac-anxiety"], "hermele-2005")
+    chain = why(runs["cardiac-depression"], "hermele-2005")
     assert chain.rows == ()
     assert chain.weight == 0
     assert "the same trial as stein-2010" in str(chain)
