@@ -1,5 +1,5 @@
 # Everything happens in .venv; a stamp there, named by a checksum of what it stands for, makes a second call instant.
-#   make run     set up and do the main job: every question in analyses/, its table and its forest plots
+#   make run     set up and do the main job: every question in analyses/, its table, its forest plots, the report page
 #   make test    set up and pass the tests
 #   make check   what a change must pass: lint, types, contracts, tests, the records themselves
 #   make test-all, wheel, bench, lock, format, clean: see CONTRIBUTING.md
@@ -31,6 +31,7 @@ QUICK := not slow and not wheel and not extra
 
 run: setup
 	@$(BIN)/mtmeta run
+	@$(BIN)/mtmeta report
 
 test: setup-dev
 	$(PY) -m pytest -m "$(QUICK)"

@@ -317,7 +317,6 @@ def loosened(factor: float) -> Limits:
     return Limits(
         gap=usual.gap * factor,
         ratio=usual.ratio**factor,
-        turned=usual.turned**factor,
         apart=quantile_of("distance", 0.95) * factor,
         large=quantile_of("size", 0.9) * factor,
         huge=quantile_of("size", 0.99) * factor,

@@ -17,6 +17,7 @@ from mtmeta.cli.import_ import import_
 from mtmeta.cli.init import init, new
 from mtmeta.cli.pool import pool
 from mtmeta.cli.reconcile import reconcile
+from mtmeta.cli.report import report
 from mtmeta.cli.run import run
 from mtmeta.cli.verify import verify
 from mtmeta.cli.why import why
@@ -58,6 +59,7 @@ for command in (
     effects,
     pool,
     figures,
+    report,
     verify,
     claims,
     diff,

@@ -332,12 +332,11 @@ def _scores(path: str, node: BaseModel, value: str, limits: tuple[float, float])
         return
     low, high = limits
     shown = f"{_shown(low)} to {_shown(high)}"
-    values = vars(node)
     for name in ("mean", "median", "q1", "q3", "min", "max"):
-        score = values.get(name)
+        score = getattr(node, name, None)
         if isinstance(score, float) and not low <= score <= high:
             yield f".{name}", f"{_shown(score)} lies outside the scale's {shown}"
-    sd, n = values.get("sd"), values.get("n")
+    sd, n = getattr(node, "sd", None), getattr(node, "n", None)
     if isinstance(sd, float):
         # Half of the people at either end give the largest SD there can be.
         largest = (

@@ -251,14 +251,7 @@ class _Data(Model):
     note: Text | None = None
 
 
-class _Values(_Data):
-    t: Number | None = None
-    """The t printed beside the values, with whatever sign; only its size is compared."""
-    f: Annotated[float, Field(ge=0)] | None = None
-    """The F of all groups printed beside the values."""
-
-
-class Means(_Values):
+class Means(_Data):
     """Means and SDs (or SE, or interval) of two arms."""
 
     kind: Literal["means"]
@@ -266,7 +259,7 @@ class Means(_Values):
     control: GroupMeans
 
 
-class Changes(_Values):
+class Changes(_Data):
     """Changes from baseline of two arms."""
 
     kind: Literal["changes"]
@@ -421,7 +414,7 @@ class ArmValues(Model):
     events: Count | None = None
 
 
-class Arms(_Values):
+class Arms(_Data):
     """Three or more arms side by side; the record says which are music and which control."""
 
     kind: Literal["arms"]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mtmeta.audit.run import AnalysisRun
 
 if TYPE_CHECKING:
+    from mtmeta.figures.api import AnyLayout
     from mtmeta.figures.layout.table import ForestLayout
 
-__all__ = ["forest_of", "save_forest", "stale_figure"]
+__all__ = ["forest_of", "layout_svg", "save_forest", "stale_figure"]
 
 
 def forest_of(run: AnalysisRun, *, style: str = "plain") -> ForestLayout:
@@ -26,6 +27,17 @@ def forest_of(run: AnalysisRun, *, style: str = "plain") -> ForestLayout:
         level=run.analysis.model.level,
         style=style,  # type: ignore[arg-type]
     )
+
+
+def layout_svg(layout: AnyLayout) -> str:
+    """Draw a layout and return its SVG as text."""
+    from mtmeta.figures.api import draw_layout
+    from mtmeta.figures.files import render
+    from mtmeta.figures.layout.words import alt_text
+
+    figure = draw_layout(layout).get_figure(root=True)
+    assert figure is not None
+    return render(figure, "svg", alt=alt_text(layout)).decode()
 
 
 def save_forest(

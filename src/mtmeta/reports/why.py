@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from mtmeta.reports.rows import computed_of
 from mtmeta.reports.summary import numbers
 from mtmeta.reports.words import estimate_ci, fixed, significant
 
-__all__ = ["Why", "WhyRow", "why"]
+__all__ = ["Why", "WhyRow", "route_lines", "why"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,6 +427,27 @@ def _chain(chain: Why) -> list[str]:
         lines.append(f"{part.name:<10}{first}")
         lines += [f"{'':<10}{line}" for line in rest]
     return lines
+
+
+def route_lines(chain: Why, place: Callable[[str, int], str]) -> Iterator[tuple[str, str]]:
+    """Yield the chain line by line as (what, words), without the pooled estimate.
+
+    Parameters
+    ----------
+    chain : Why
+    place : callable
+        Turns path and line of a record into the words for it.
+    """
+    rows = iter(chain.rows)
+    for part in _parts(chain):
+        lines = part.lines
+        if part.name == "pooled":
+            continue
+        if part.name == "record":
+            row = next(rows)
+            lines = (f"{place(row.path, row.line)} (outcome {row.row.outcome.id})",)
+        for line in lines:
+            yield part.name, line
 
 
 # ---- the calculation ----------------------------------------------------------------------------

@@ -1,0 +1,57 @@
+"""A report as files: the page, the same as Markdown and as LaTeX, all written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mtmeta.audit.run import AnalysisRun
+from mtmeta.measures import check_choice
+from mtmeta.records.files import write_atomic_set
+from mtmeta.reports.build import report_of
+from mtmeta.reports.html import html_page
+
+__all__ = ["FORMATS", "write_report"]
+
+FORMATS = ("html", "md", "tex")
+
+
+def write_report(
+    runs: Sequence[AnalysisRun],
+    out: Path,
+    *,
+    formats: Sequence[str] = ("html",),
+    title: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Path, ...]:
+    """Write the report of analyses.
+
+    Parameters
+    ----------
+    runs : sequence of AnalysisRun
+    out : Path
+        Folder to write to: ``index.html``, ``report.md``, ``report.tex``, and below ``figures/`` what the
+        last two show.
+    formats : sequence of {"html", "md", "tex"}
+    title : str, optional
+        See :func:`mtmeta.reports.build.report_of`.
+    progress : callable, optional
+        Called after each analysis with how many are done and how many there are.
+
+    Returns
+    -------
+    tuple of Path
+        The files written.
+
+    Raises
+    ------
+    UsageError
+        For an unknown format, before anything is computed, and where nothing can be written; the files of
+        an earlier report are then as they were.
+    """
+    wanted = [check_choice("format", name, FORMATS) for name in dict.fromkeys(formats)]
+    document = report_of(runs, title=title, progress=progress)
+    files: dict[Path, str | bytes] = {}
+    if "html" in wanted:
+        files[out / "index.html"] = html_page(document)
+    return write_atomic_set(files)

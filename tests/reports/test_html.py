@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from mtmeta.audit.run import AnalysisRun
+from mtmeta.records.locate import data_folder
+from mtmeta.reports.build import report_of
+from mtmeta.reports.document import (
+    Cell,
+    Code,
+    Column,
+    Document,
+    Explorer,
+    Figure,
+    Link,
+    Listing,
+    Note,
+    Number,
+    Paragraph,
+    Section,
+    Table,
+    TableRow,
+    numbers_of,
+    spans,
+)
+from mtmeta.reports.html import html_page, minus
+from mtmeta.reports.locked import number_at
+from mtmeta.reports.words import fixed
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</style></script><script>alert(1)</script>",
+    "{{ 7 * 7 }}{% for x in y %}",
+    "javascript:alert(1)",
+    "<!-- --> ]]> &lt;b&gt; &#x3c;b>",
+    "' onmouseover='alert(1)",
+    "\u2028\u2029\u202e\ufeff",
+]
+
+
+class Parsed(HTMLParser):
+    """Elements and attributes of a page, and the text of what is drawn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.data: list[tuple[str, str]] = []
+        self._inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_data(self, data: str) -> None:
+        self.data.append((self._inside, data))
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def document(runs: dict[str, AnalysisRun]) -> Document:
+    return report_of(list(runs.values()))
+
+
+@pytest.fixture(scope="module")
+def page(document: Document) -> str:
+    return html_page(document)
+
+
+def test_every_number_with_a_place_stands_there_in_the_committed_lock(document: Document, page: str) -> None:
+    locks = {
+        name: json.loads((data_folder("analyses") / f"{name}.lock.json").read_text(encoding="utf-8"))
+        for name in ("depression", "schizophrenia-panss", "cardiac-anxiety", "icu-heart-rate")
+    }
+    found = re.findall(r'<data value="([^"]*)" data-at="([^"]+)">([^<]*)</data>', page)
+    placed = [n for n in numbers_of(document) if n.at]
+    assert len(found) == len(placed) > 200
+    for value, at, shown in found:
+        text = unescape(shown)
+        name, _, path = at.partition("/")
+        locked = number_at(locks[name]["results"], path)
+        assert float(value) == pytest.approx(float(locked), rel=1e-9, abs=1e-12)
+        told = re.fullmatch(r"[−<]?(\d+(?:\.\d+)?)%?", text)
+        assert told, text
+        decimals = len(told[1].partition(".")[2])
+        if not text.startswith("<"):
+            assert text.rstrip("%").replace("−", "-") == fixed(float(locked), decimals)
+
+
+def test_each_analysis_tells_its_pooled_estimate_from_the_lock(document: Document) -> None:
+    at = {n.at for n in numbers_of(document)}
+    for name in ("depression", "schizophrenia-panss", "cardiac-anxiety", "icu-heart-rate"):
+        assert {
+            f"{name}/today/{key}" for key in ("estimate", "ci/0", "ci/1", "k", "n", "i2", "tau2", "q")
+        } <= at
+
+
+def test_the_policy_allows_this_style_and_this_script_alone(page: str) -> None:
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)
+    policy = policy.replace("&#39;", "'")
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.S)
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.S)
+    for text in (style, script):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert policy.count("sha256-") == 2
+
+
+def test_nothing_is_fetched_and_nothing_handles_events_inline(page: str) -> None:
+    parsed = Parsed(page)
+    for tag, attributes in parsed.tags:
+        assert tag not in {"link", "iframe", "object", "embed", "base", "form"}
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            assert name != "style"
+            if name in ("src", "href", "xlink:href", "action", "srcset"):
+                assert value is not None
+                assert re.match(
+                    r"#|https://doi\.org/10\.|https://pubmed\.ncbi\.nlm\.nih\.gov/\d+/$|data:image/png;",
+                    value,
+                )
+    assert "@import" not in page
+    assert "url(" not in re.sub(r"url\(#[\w-]+\)", "", page)
+
+
+def test_ids_stand_once_and_labels_point_to_them(page: str) -> None:
+    parsed = Parsed(page)
+    ids = [a["id"] for _, a in parsed.tags if a.get("id")]
+    assert len(ids) == len(set(ids))
+    for _, attributes in parsed.tags:
+        target = attributes.get("aria-labelledby") or (attributes.get("href") or "#main").removeprefix("#")
+        if not target.startswith("http"):
+            assert target in ids
+
+
+def test_the_same_runs_give_the_same_page(runs: dict[str, AnalysisRun], page: str) -> None:
+    assert html_page(report_of(list(runs.values()))) == page
+
+
+def test_no_folder_of_this_machine_is_told(page: str) -> None:
+    assert str(Path.home()) not in page
+    assert str(Path.cwd()) not in page
+    assert str(data_folder("studies").parent) not in page
+    assert "studies/cardiac/" in page
+
+
+def everywhere(text: str) -> Document:
+    """Put a text wherever text of records can stand."""
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10">'
+        '<g id="row-a"><text style="font: 8px x" x="1" y="1">'
+        + text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        + "</text></g></svg>"
+    )
+    table = Table(
+        "t",
+        text,
+        (Column(text, note=text), Column("n", "number")),
+        (TableRow((Cell.of(text, sort=text), Cell.of(Number(text, 1.0))), detail=(Paragraph.of(text),)),),
+        notes=(spans(text),),
+        sortable=True,
+        filterable=True,
+    )
+    from mtmeta.reports.document import Detail
+
+    figure = Figure("f", spans(text), text, (("a", svg),), (Detail("row-a", text, ((text, spans(text)),)),))
+    place = dict.fromkeys(("x", "x0", "x1", "sx", "sy", "side"), 1.0)
+    rows = [{"label": text, "y": 0.1, "v": 0.1, "n_value": 3, "n": "3", "text": text, "weight": "1", **place}]
+    data = {
+        **dict.fromkeys(("title", "measure", "left", "right"), text),
+        **{"scale": "identity", "null": 0.0, "null_x": 1.0, "level": "95%", "decimals": 2},
+        "model": {"kind": "random", "tau2": "REML", "ci": "auto", "pi": "V", "level": 0.95},
+        **{"estimators": ["REML"], "axis": [0.0, 1.0], "answers": [("k", text, text)], "rows": rows},
+    }
+    blocks = (
+        Paragraph.of(text, Link(text, doi=text), Number(text, 1.0, text)),
+        Listing((spans(text),)),
+        Note.of(text),
+        Code(text, text),
+        table,
+        figure,
+        Explorer("e", data),
+    )
+    return Document(text, (Section("s", text, blocks),), subtitle=text)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text(text: str) -> None:
+    calm = Parsed(html_page(everywhere("calm")))
+    parsed = Parsed(html_page(everywhere(text)))
+    assert [t for t, _ in parsed.tags] == [t for t, _ in calm.tags]
+    assert [sorted(a) for _, a in parsed.tags] == [sorted(a) for _, a in calm.tags]
+    shown = "".join(data for inside, data in parsed.data if inside not in ("script", "style"))
+    assert shown.count(text) >= 8
+
+
+def test_minus_signs() -> None:
+    assert minus("-0.48 [-0.61, -0.35]") == "−0.48 [−0.61, −0.35]"
+    assert minus("10-12 CD-1 a-1 <-") == "10-12 CD-1 a-1 <-"
