@@ -11,7 +11,8 @@ import pytest
 
 from mtmeta.errors import UsageError
 from mtmeta.records.locate import data_folder
-from mtmeta.reports.diff import conclusion, diff, diff_html, state_of
+from mtmeta.reports.diff import certainty, conclusion, diff, state_of
+from mtmeta.reports.diff_words import diff_html, diff_lines
 
 
 @pytest.fixture
@@ -71,6 +72,57 @@ def test_a_trial_that_went_changes_the_conclusion(project: Path) -> None:
     page = diff_html((item,), old="<script>", new="now")
     assert "<script>" not in page
     assert "han-2010" in page
+
+
+def test_certainty_and_corrections_are_told(project: Path) -> None:
+    """A person's rating and a corrected effect change certainty and estimate, and the words name them."""
+    before = state_of(str(project), project=project)
+    analysis = project / "analyses" / "icu-anxiety.yaml"
+    rated = "grade:\n" + "".join(
+        f"  {domain}: {{down: 0, why: a test, by: A. Person, when: '2026-01-02'}}\n"
+        for domain in ("risk_of_bias", "inconsistency", "indirectness", "imprecision", "publication_bias")
+    )
+    analysis.write_text(analysis.read_text(encoding="utf-8") + rated, encoding="utf-8")
+    record = project / "studies" / "icu" / "wong-2001.yaml"
+    record.write_text(record.read_text(encoding="utf-8").replace("-1.834072", "-0.834072"), encoding="utf-8")
+    (item,) = diff(before, state_of(str(project), project=project))
+    assert (item.certainty_then, item.certainty_now) == ("very low", "high")
+    assert item.certainty_changed
+    assert item.trials == {"added": (), "removed": (), "corrected": ("wong-2001",)}
+    lines = list(diff_lines(item))
+    assert "  certainty: very low became high" in lines
+    assert "  corrected: wong-2001" in lines
+    assert any(line.startswith("  wong-2001 moves the estimate by +") for line in lines)
+    page = diff_html((item,), old="then", new="now")
+    assert "very low → high" in page
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_page_escapes_what_records_say(project: Path) -> None:
+    state = state_of(str(project), project=project)
+    evil = json.loads(json.dumps(state))
+    evil["icu-anxiety"]["results"]["title"] = "<script>alert(1)</script>"
+    evil["icu-anxiety"]["results"]["rows"][0]["study"] = "<img src=x>"
+    evil["icu-anxiety"]["results"]["today"]["estimate"] += 0.1
+    page = diff_html(diff(state, evil), old="a", new="b")
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_lock_from_before_ratings_has_no_certainty(project: Path) -> None:
+    state = state_of(str(project), project=project)
+    old = json.loads(json.dumps(state))
+    for name in ("certainty", "conclusion", "bayes"):
+        del old["icu-anxiety"]["results"][name]
+    assert certainty(old["icu-anxiety"]) is None
+    (item,) = diff(old, state)
+    assert item.certainty_then is None
+    assert not item.certainty_changed
+    assert item.conclusion_then == item.conclusion_now == "favours music"
+    assert item.verdict is not None
+    assert item.verdict.holds
 
 
 def test_new_and_gone_questions(project: Path) -> None:

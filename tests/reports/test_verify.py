@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from mtmeta.audit.analysis import Method
 from mtmeta.audit.files import read_analyses
-from mtmeta.audit.run import run_analysis
+from mtmeta.audit.run import model_of, run_analysis
+from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import RecordError
 from mtmeta.records.folder import Studies, read_studies
 from mtmeta.records.locate import data_folder
 from mtmeta.reports.lock import lock_of_run, lock_text
+from mtmeta.reports.summary import numbers
 from mtmeta.reports.verify import compare_locks, read_lock
 
 FILE = data_folder("analyses") / "icu-anxiety.yaml"
@@ -40,13 +43,20 @@ def changed(lock: dict[str, Any], *changes: Callable[[dict[str, Any]], None]) ->
     return old
 
 
+def repooled(old: dict[str, Any], **method: str) -> None:
+    """Put the numbers that follow from the rows of a lock, by its method or another, into it."""
+    results = old["results"]
+    used = Method.model_validate({**results["today"]["method"], **method})
+    rows = results["rows"]
+    es = EffectSizes.of([r["yi"] for r in rows], [r["vi"] for r in rows], study=[r["study"] for r in rows])
+    pooled = numbers(model_of(used).fit(es), level=used.level, pi_method=used.pi)
+    results["today"].update({**pooled, "n": results["today"]["n"]}, method=used.model_dump())
+    results["bayes"] = []
+
+
 def another_estimator(old: dict[str, Any]) -> None:
     """The lock was made with DL, whose numbers are recomputed from its rows."""
-    from mtmeta.audit.analysis import Method
-    from mtmeta.reports.verify import _refit
-
-    method = {**old["results"]["today"]["method"], "tau2": "DL"}
-    old["results"]["today"].update(_refit(old, Method.model_validate(method)), method=method)
+    repooled(old, tau2="DL")
     old["inputs"]["analysis"]["hash"] = "sha256:then"
 
 
@@ -59,14 +69,10 @@ def another_engine(old: dict[str, Any]) -> None:
 
 def another_record(old: dict[str, Any]) -> None:
     """One trial's effect was typed otherwise."""
-    from mtmeta.audit.analysis import Method
-    from mtmeta.reports.verify import _refit
-
     row = next(r for r in old["results"]["rows"] if r["study"] == "wong-2001")
     row["yi"] += 0.5
     old["inputs"]["records"]["wong-2001"] = "sha256:then"
-    method = old["results"]["today"]["method"]
-    old["results"]["today"].update(_refit(old, Method.model_validate(method)), method=method)
+    repooled(old)
 
 
 def test_the_same_is_the_same(lock: dict[str, Any]) -> None:
@@ -114,13 +120,136 @@ def test_a_number_nobody_changed_is_unexplained(lock: dict[str, Any]) -> None:
     assert verdict.causes == ("unexplained",)
 
 
-def test_a_trial_that_came_or_went_is_named(lock: dict[str, Any]) -> None:
-    def without(old: dict[str, Any]) -> None:
-        old["results"]["rows"] = [r for r in old["results"]["rows"] if r["study"] != "wong-2001"]
-        del old["inputs"]["records"]["wong-2001"]
-        old["results"]["today"]["estimate"] += 0.1
+def without_wong(old: dict[str, Any]) -> None:
+    """The lock was made before Wong 2001 came in."""
+    old["results"]["rows"] = [r for r in old["results"]["rows"] if r["study"] != "wong-2001"]
+    del old["inputs"]["records"]["wong-2001"]
+    repooled(old)
 
-    assert "data: wong-2001 is new" in compare_locks(changed(lock, without), lock).changes
+
+def another_question(old: dict[str, Any]) -> None:
+    """The analysis file left Wong 2001 out, whose record is what it was."""
+    old["results"]["rows"] = [r for r in old["results"]["rows"] if r["study"] != "wong-2001"]
+    old["inputs"]["analysis"].update(hash="sha256:then", question="sha256:then")
+    repooled(old)
+
+
+def another_variance(old: dict[str, Any]) -> None:
+    """The lock was made with RevMan's variance, which moves every row and no record."""
+    for row in old["results"]["rows"]:
+        row["vi"] *= 1.02
+    old["inputs"]["analysis"]["hash"] = "sha256:then"
+    repooled(old, variance="RevMan")
+
+
+def another_route(old: dict[str, Any]) -> None:
+    """The version before computed effects otherwise."""
+    for row in old["results"]["rows"]:
+        row["yi"] *= 1.01
+    old["versions"]["mtmeta"] = "0.0.9"
+    repooled(old)
+
+
+MORE = {
+    "came": (without_wong, ("data",), "data: wong-2001 is new"),
+    "asked": (another_question, ("question",), "question: what is selected"),
+    "variance": (another_variance, ("convention",), "convention: variance was RevMan and is LS"),
+    "route": (another_route, ("version",), "version: mtmeta 0.0.9 is now"),
+}
+
+
+@pytest.mark.parametrize("case", MORE)
+def test_causes_that_move_rows(lock: dict[str, Any], case: str) -> None:
+    change, causes, words = MORE[case]
+    verdict = compare_locks(changed(lock, change), lock)
+    assert verdict.causes == causes
+    assert any(c.startswith(words) for c in verdict.changes)
+    estimate = next(m for m in verdict.moved if m.name == "estimate")
+    assert isinstance(estimate.new, float)
+    assert isinstance(estimate.old, float)
+    assert estimate.causes == {causes[0]: pytest.approx(estimate.new - estimate.old, rel=1e-6)}
+
+
+def test_a_changed_record_and_another_variance_are_told_apart(lock: dict[str, Any]) -> None:
+    """Rows of records nobody changed show what the variance moved; the changed record the rest."""
+    old = changed(lock, another_variance, another_record)
+    old["results"]["today"]["method"]["variance"] = "RevMan"
+    verdict = compare_locks(old, lock)
+    assert set(verdict.causes) == {"convention", "data"}
+    estimate = next(m for m in verdict.moved if m.name == "estimate")
+    assert isinstance(estimate.new, float)
+    assert isinstance(estimate.old, float)
+    assert set(estimate.causes) == {"convention", "data"}
+    assert abs(estimate.causes["data"]) > abs(estimate.causes["convention"])
+    assert sum(estimate.causes.values()) == pytest.approx(estimate.new - estimate.old, rel=1e-6)
+
+
+def test_everything_at_once(lock: dict[str, Any]) -> None:
+    """A changed record, another estimator and an older engine; each share is what it moves in turn."""
+    old = changed(lock, another_record, another_estimator, another_engine)
+    verdict = compare_locks(old, lock)
+    assert verdict.causes == ("version", "convention", "data")
+    for words in WORDS.values():
+        assert any(c.startswith(words) for c in verdict.changes)
+    for moved in verdict.moved:
+        if isinstance(moved.new, float) and isinstance(moved.old, float) and moved.causes:
+            assert sum(moved.causes.values()) == pytest.approx(moved.new - moved.old, rel=1e-6, abs=1e-9)
+
+
+def test_an_older_lock_has_what_came_later_not_moved(lock: dict[str, Any]) -> None:
+    """Keys that later versions write are new, whatever they are called."""
+
+    def older(old: dict[str, Any]) -> None:
+        for name in ("certainty", "conclusion", "bayes"):
+            del old["results"][name]
+        del old["inputs"]["analysis"]["question"]
+
+    later = copy.deepcopy(lock)
+    later["results"]["multiverse"] = {"median": -1.0, "specifications": 12}
+    verdict = compare_locks(changed(lock, older), later)
+    assert verdict.holds
+    assert {
+        "certainty: is new, the lock does not hold it",
+        "multiverse: is new, the lock does not hold it",
+    } <= set(verdict.changes)
+
+
+def test_parts_beside_the_answer_are_compared(lock: dict[str, Any]) -> None:
+    def rated(old: dict[str, Any]) -> None:
+        old["results"]["certainty"]["level"] = "moderate"
+        old["results"]["certainty"]["domains"]["imprecision"]["down"] = 0
+        old["results"]["certainty"]["domains"]["imprecision"]["why"] = "other words"
+
+    verdict = compare_locks(changed(lock, rated), lock)
+    assert not verdict.holds
+    assert [(m.name, m.old, m.new) for m in verdict.moved] == [
+        ("certainty: level", "moderate", "very low"),
+        ("certainty: domains imprecision down", 0, 1),
+    ]
+    assert verdict.causes == ("unexplained",)
+
+
+def test_a_figure_beside_a_published_one_that_moved_does_not_hold(lock: dict[str, Any]) -> None:
+    def moved(old: dict[str, Any]) -> None:
+        old["results"]["published"]["ours"]["estimate"] += 0.01
+
+    verdict = compare_locks(changed(lock, moved), lock)
+    assert not verdict.holds
+    assert verdict.causes == ("published",)
+
+
+def test_a_comment_in_the_analysis_file_asks_nothing_else(lock: dict[str, Any]) -> None:
+    def comment(old: dict[str, Any]) -> None:
+        old["inputs"]["analysis"]["hash"] = "sha256:then"
+
+    verdict = compare_locks(changed(lock, comment), lock)
+    assert verdict.holds
+    assert verdict.changes == ("the analysis file was changed, in nothing that selects, computes or pools",)
+
+
+def test_a_trial_that_came_or_went_is_named(lock: dict[str, Any]) -> None:
+    assert "data: wong-2001 is new" in compare_locks(changed(lock, without_wong), lock).changes
+    assert "data: wong-2001 is gone" in compare_locks(lock, changed(lock, without_wong)).changes
 
 
 def test_a_comment_in_a_record_moves_nothing(lock: dict[str, Any]) -> None:

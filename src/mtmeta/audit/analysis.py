@@ -24,6 +24,7 @@ __all__ = [
     "Published",
     "Question",
     "Routes",
+    "Rule",
     "Select",
     "Subgroups",
     "json_schema",
@@ -255,6 +256,14 @@ class Assumptions(Model):
     scale: ScaleSD | None = None
 
 
+class Rule(Model):
+    """By what an analysis concludes (see ``mtmeta.audit.conclusion``)."""
+
+    by: Literal["interval", "prediction interval"] = "interval"
+    matters: bool = False
+    """Whether the interval is held against the smallest differences that matter, and not only none."""
+
+
 class Analysis(Model):
     """One pooled question."""
 
@@ -275,6 +284,7 @@ class Analysis(Model):
     published: Annotated[tuple[Published, ...], Field(strict=False)] = ()
     assumptions: Assumptions = Field(default_factory=Assumptions)
     grade: Grade = Field(default_factory=Grade)
+    conclusion: Rule = Field(default_factory=Rule)
     note: Text | None = None
 
     @model_validator(mode="after")

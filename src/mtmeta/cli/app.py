@@ -13,6 +13,7 @@ from mtmeta.cli.echo import echo
 from mtmeta.cli.effects import effects
 from mtmeta.cli.export import export
 from mtmeta.cli.figures import figures
+from mtmeta.cli.freeze import freeze
 from mtmeta.cli.import_ import import_
 from mtmeta.cli.init import init, new
 from mtmeta.cli.pool import pool
@@ -60,6 +61,7 @@ for command in (
     pool,
     figures,
     report,
+    freeze,
     verify,
     claims,
     diff,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,11 +22,13 @@ def verify(
 ) -> None:
     """Run the analyses again and hold them against their lock files, without writing anything.
 
-    Every number that moved is told with what moved it: data, convention, or version.
+    Every number that moved is told with what moved it: data, convention, or version. Of an analysis that was
+    frozen every departure from its plan is told; a departure is no failure, an edited plan is.
 
     Example: mtmeta verify analyses/icu-anxiety.yaml
     """
     from mtmeta.audit.files import read_analyses
+    from mtmeta.audit.freeze import departures, frozen_beside
     from mtmeta.audit.run import run_analysis
     from mtmeta.cli.console import note, print_json, progress
     from mtmeta.cli.places import project_of
@@ -39,10 +41,18 @@ def verify(
     named = read_analyses(project.analyses)
     records = read_studies(project.studies)
     verdicts: list[Verdict] = []
+    frozen: dict[str, dict[str, Any]] = {}
     failed: list[str] = []
     with progress("verifying") as step:
         for i, item in enumerate(named, 1):
             try:
+                if (plan := frozen_beside(item.path)) is not None:
+                    told = [d.as_dict() | {"words": str(d)} for d in departures(plan, item.analysis)]
+                    frozen[item.analysis.name] = {
+                        "when": plan.when,
+                        "known": list(plan.known),
+                        "departures": told,
+                    }
                 old = read_lock(project.lock_of(item.path))
                 new = lock_of_run(run_analysis(item.analysis, records), item.path, records)
                 verdicts.append(compare_locks(old, new))
@@ -50,10 +60,11 @@ def verify(
                 failed.append(f"{item.path}: {error}")
             step(i, len(named))
     if as_json:
-        print_json([v.as_dict() for v in verdicts])
+        print_json([v.as_dict() | {"frozen": frozen.get(v.analysis)} for v in verdicts])
     else:
         for verdict in verdicts:
             _print(verdict)
+            _print_frozen(frozen.get(verdict.analysis))
         holding = sum(v.holds for v in verdicts)
         typer.echo(f"{holding} of {len(named)} lock files hold")
     for line in failed:
@@ -62,7 +73,19 @@ def verify(
         raise typer.Exit(1)
 
 
+def _print_frozen(frozen: dict[str, Any] | None) -> None:
+    if frozen is None:
+        return
+    number = len(frozen["departures"])
+    departed = f"{number} departure{'s' if number > 1 else ''} from the plan" if number else "no departure"
+    typer.echo(f"  frozen on {frozen['when']}: {departed}")
+    for departure in frozen["departures"]:
+        typer.echo(f"    {departure['words']}")
+
+
 def _print(verdict: Verdict) -> None:
+    from mtmeta.reports.verify import shown
+
     if verdict.holds:
         typer.echo(f"{verdict.analysis}: holds" + (" (inputs changed)" if verdict.changes else ""))
     else:
@@ -72,9 +95,5 @@ def _print(verdict: Verdict) -> None:
     for moved in verdict.moved:
         parts = ", ".join(f"{cause} {by:+.4g}" for cause, by in moved.causes.items() if by)
         typer.echo(
-            f"  {moved.name}: {_text(moved.old)} is now {_text(moved.new)}" + (f" ({parts})" if parts else "")
+            f"  {moved.name}: {shown(moved.old)} is now {shown(moved.new)}" + (f" ({parts})" if parts else "")
         )
-
-
-def _text(value: float | None) -> str:
-    return "none" if value is None else f"{value:.6g}"

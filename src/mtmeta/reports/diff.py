@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import io
 import subprocess
 import tarfile
@@ -22,7 +21,7 @@ from mtmeta.records.folder import read_studies
 from mtmeta.reports.lock import lock_of_run
 from mtmeta.reports.verify import Verdict, compare_locks, read_lock
 
-__all__ = ["AnalysisDiff", "conclusion", "diff", "diff_html", "state_of"]
+__all__ = ["AnalysisDiff", "certainty", "conclusion", "diff", "state_of"]
 
 Locks = dict[str, dict[str, Any]]
 Status = Literal["new", "gone", "changed", "same"]
@@ -34,41 +33,58 @@ class AnalysisDiff:
 
     Attributes
     ----------
-    name : str
+    name, title : str
     status : {"new", "gone", "changed", "same"}
     verdict : Verdict or None
         Numbers that moved, with their causes; None for a question that is new or gone.
+    trials : dict of str to tuple of str
+        Trials pooled that were ``added``, ``removed`` or ``corrected`` (their effect is another).
     moved_by : dict of str to float
         Trials whose change moves the estimate, with what each moves alone, largest first.
     conclusion_then, conclusion_now : str or None
-        In words, by the interval against no difference.
+        In words, by the analysis' own rule.
+    certainty_then, certainty_now : str or None
+        By GRADE; None where a lock does not hold it.
     """
 
     name: str
+    title: str
     status: Status
     verdict: Verdict | None
+    trials: dict[str, tuple[str, ...]]
     moved_by: dict[str, float]
     conclusion_then: str | None
     conclusion_now: str | None
+    certainty_then: str | None
+    certainty_now: str | None
 
     @property
     def conclusion_changed(self) -> bool:
         """Whether the words changed."""
-        return (
-            None not in (self.conclusion_then, self.conclusion_now)
-            and self.conclusion_then != self.conclusion_now
-        )
+        return _changed_words(self.conclusion_then, self.conclusion_now)
+
+    @property
+    def certainty_changed(self) -> bool:
+        """Whether the certainty changed."""
+        return _changed_words(self.certainty_then, self.certainty_now)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the difference as plain data."""
         return {
             "name": self.name,
+            "title": self.title,
             "status": self.status,
             "conclusion": {
                 "then": self.conclusion_then,
                 "now": self.conclusion_now,
                 "changed": self.conclusion_changed,
             },
+            "certainty": {
+                "then": self.certainty_then,
+                "now": self.certainty_now,
+                "changed": self.certainty_changed,
+            },
+            "trials": {what: list(names) for what, names in self.trials.items()},
             "moved_by": self.moved_by,
             **(
                 {}
@@ -78,15 +94,30 @@ class AnalysisDiff:
         }
 
 
+def _changed_words(then: str | None, now: str | None) -> bool:
+    return None not in (then, now) and then != now
+
+
 def conclusion(lock: Mapping[str, Any]) -> str:
-    """Say what an answer concludes: whom its interval favours, or that it shows no clear difference."""
+    """Say what an answer concludes, by the analysis' own rule.
+
+    Locks written before there were rules are read by the confidence interval against no difference.
+    """
     results = lock["results"]
+    if results.get("conclusion"):
+        return str(results["conclusion"]["says"])
     null = 1.0 if measure_of(results["measure"]).is_ratio else 0.0
     low, high = results["ci"]
     if low <= null <= high:
         return "no clear difference"
     higher = low > null
     return "favours music" if higher == (results["better"] == "higher") else "favours control"
+
+
+def certainty(lock: Mapping[str, Any]) -> str | None:
+    """Return the certainty of the evidence that a lock holds; None for one written before it was rated."""
+    rated = lock["results"].get("certainty")
+    return None if not rated else str(rated["level"])
 
 
 # ---- the two states -----------------------------------------------------------------------
@@ -179,20 +210,41 @@ def diff(old: Locks, new: Locks) -> tuple[AnalysisDiff, ...]:
     """
     found = []
     for name in sorted({*old, *new}):
-        if name not in old:
-            found.append(AnalysisDiff(name, "new", None, {}, None, conclusion(new[name])))
-        elif name not in new:
-            found.append(AnalysisDiff(name, "gone", None, {}, conclusion(old[name]), None))
-        else:
-            found.append(_changed(name, old[name], new[name]))
+        one, two = old.get(name), new.get(name)
+        title = (two or one or {})["results"]["title"]
+        words = (
+            None if one is None else conclusion(one),
+            None if two is None else conclusion(two),
+            None if one is None else certainty(one),
+            None if two is None else certainty(two),
+        )
+        if one is None or two is None:
+            status: Status = "new" if one is None else "gone"
+            found.append(AnalysisDiff(name, title, status, None, {}, {}, *words))
+            continue
+        verdict = compare_locks(one, two)
+        moved = {} if verdict.holds else _moved_by(one, two)
+        same = verdict.holds and not verdict.changes
+        trials = _trials(one, two)
+        found.append(AnalysisDiff(name, title, "same" if same else "changed", verdict, trials, moved, *words))
     return tuple(found)
 
 
-def _changed(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> AnalysisDiff:
-    verdict = compare_locks(old, new)
-    moved = {} if verdict.holds else _moved_by(old, new)
-    status: Status = "same" if verdict.holds and not verdict.changes else "changed"
-    return AnalysisDiff(name, status, verdict, moved, conclusion(old), conclusion(new))
+def _trials(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Name the trials that came into the pool, left it, or have another effect in it."""
+
+    def effects(lock: Mapping[str, Any]) -> dict[str, list[tuple[float, float]]]:
+        found: dict[str, list[tuple[float, float]]] = {}
+        for row in lock["results"]["rows"]:
+            found.setdefault(row["study"], []).append((row["yi"], row["vi"]))
+        return found
+
+    then, now = effects(old), effects(new)
+    return {
+        "added": tuple(s for s in now if s not in then),
+        "removed": tuple(s for s in then if s not in now),
+        "corrected": tuple(s for s in now if s in then and then[s] != now[s]),
+    }
 
 
 def _pooled(rows: list[Mapping[str, Any]], measure: str, method: Method) -> float:
@@ -221,50 +273,3 @@ def _moved_by(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, float
         if reverted:
             told[study] = now - _pooled(reverted, measure, method)
     return dict(sorted(told.items(), key=lambda item: -abs(item[1])))
-
-
-# ---- as a page ----------------------------------------------------------------------------
-
-
-def diff_html(differences: tuple[AnalysisDiff, ...], *, old: str, new: str) -> str:
-    """Return the differences as one small page without script; all text is escaped."""
-    e = html.escape
-    parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'\">",
-        f"<title>{e(old)} to {e(new)}</title>",
-        "<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse}td,th{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top}"
-        "@media (prefers-color-scheme:dark){body{background:#111;color:#eee}}</style></head><body>",
-        f"<h1>{e(old)} to {e(new)}</h1>",
-    ]
-    for item in differences:
-        if item.status == "same":
-            continue
-        parts.append(f"<h2>{e(item.name)}: {item.status}</h2><ul>")
-        if item.conclusion_changed:
-            parts.append(
-                f"<li><strong>{e(str(item.conclusion_then))}</strong> became "
-                f"<strong>{e(str(item.conclusion_now))}</strong></li>"
-            )
-        if item.verdict is not None:
-            parts += [f"<li>{e(change)}</li>" for change in item.verdict.changes]
-        parts += [
-            f"<li>{e(study)} moves the estimate by {by:+.3g}</li>" for study, by in item.moved_by.items()
-        ]
-        parts.append("</ul>")
-        if item.verdict is not None and item.verdict.moved:
-            rows = "".join(
-                f"<tr><td>{e(m.name)}</td><td>{_cell(m.old)}</td><td>{_cell(m.new)}</td></tr>"
-                for m in item.verdict.moved
-            )
-            parts.append(f"<table><tr><th>number</th><th>then</th><th>now</th></tr>{rows}</table>")
-    if all(item.status == "same" for item in differences):
-        parts.append("<p>Nothing changed.</p>")
-    return "\n".join([*parts, "</body></html>\n"])
-
-
-def _cell(value: float | None) -> str:
-    return "none" if value is None else f"{value:.6g}"

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mtmeta.audit.analysis import Analysis
 from mtmeta.audit.run import AnalysisRun
 from mtmeta.records.folder import Studies
 from mtmeta.reports.summary import run_summary
@@ -25,6 +26,15 @@ def _digest(path: Path) -> str:
 def _minor(package: str) -> str:
     """Version without the patch level, which shall not move a lock file."""
     return ".".join(version(package).split(".")[:2])
+
+
+def _question(analysis: Analysis) -> str:
+    """Hash what decides which rows are pooled and how their effects are computed, and no comment or title."""
+    parts = analysis.model_dump(
+        mode="json", by_alias=True, include={"select", "routes", "measure", "today"}, exclude_defaults=True
+    )
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def lock_document(
@@ -50,7 +60,11 @@ def lock_document(
         "analysis": run.analysis.name,
         "versions": {"mtmeta": version("mtmeta"), **{p: _minor(p) for p in ("numpy", "scipy")}},
         "inputs": {
-            "analysis": {"file": analysis_file.name, "hash": _digest(analysis_file)},
+            "analysis": {
+                "file": analysis_file.name,
+                "hash": _digest(analysis_file),
+                "question": _question(run.analysis),
+            },
             "records": {study: _digest(Path(path)) for study, path in sorted(record_files)},
         },
         "results": run_summary(run),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mtmeta.audit.conclusion import conclude
 from mtmeta.audit.grade import grade_of
 from mtmeta.audit.run import AnalysisRun, PublishedRun, participants
 from mtmeta.effects.table import EffectSizes
@@ -144,6 +145,7 @@ def run_summary(run: AnalysisRun) -> dict[str, Any]:
             **today,
             "excluded": dict(run.analysis.today.exclude),
         },
+        "conclusion": {**run.analysis.conclusion.model_dump(), "says": conclude(run)},
         "certainty": grade_of(run).as_dict(),
         "subgroups": _subgroups(run),
         "bayes": [bayes_numbers(b) for b in run.bayes],
