@@ -12,6 +12,8 @@ import pytest
 
 from mtmeta.audit.run import AnalysisRun
 from mtmeta.records.locate import data_folder
+from mtmeta.reports.bayes_table import bayes_factor
+from mtmeta.reports.bayes_words import probability
 from mtmeta.reports.build import report_of
 from mtmeta.reports.document import (
     Cell,
@@ -92,6 +94,10 @@ def test_every_number_with_a_place_stands_there_in_the_committed_lock(document: 
         name, _, path = at.partition("/")
         locked = number_at(locks[name]["results"], path)
         assert float(value) == pytest.approx(float(locked), rel=1e-9, abs=1e-12)
+        if at.endswith(("prob_better", "no_effect", "no_heterogeneity")):
+            write = probability if at.endswith("prob_better") else bayes_factor
+            assert text == write(float(value))
+            continue
         told = re.fullmatch(r"[−<]?(\d+(?:\.\d+)?)%?", text)
         assert told, text
         decimals = len(told[1].partition(".")[2])

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from mtmeta.audit.run import AnalysisRun
 from mtmeta.errors import UsageError
+from mtmeta.reports.bayes_table import bayes_section
 from mtmeta.reports.document import (
     Block,
     Cell,
@@ -92,6 +93,7 @@ def _analysis(run: AnalysisRun, locked: Locked) -> Section:
         bias_section(run),
         forest_section(run),
         results_section(run, locked),
+        bayes_section(run, locked),
         explorer_section(run),
         sensitivity_section(run),
         missing_section(run),

@@ -291,6 +291,8 @@ class Table:
     notes: tuple[Spans, ...] = ()
     sortable: bool = False
     filterable: bool = False
+    folded: bool = False
+    """Whether a page shows it only when asked to; paper shows it always."""
 
     def __post_init__(self) -> None:
         _check_id(self.id)

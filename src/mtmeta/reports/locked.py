@@ -104,9 +104,10 @@ class Locked:
         """Return a percentage."""
         return self.number(path, percent, jump)
 
-    def p(self, path: str, jump: str = "") -> Number:
-        """Return a P value."""
-        return self.number(path, pvalue, jump)
+    def p(self, path: str, jump: str = "") -> Spans:
+        """Return a P value with its letter, ``p = 0.031`` or ``p <0.001``."""
+        number = self.number(path, pvalue, jump)
+        return spans("p " if number.text.startswith("<") else "p = ", number)
 
     def tau2(self, path: str, jump: str = "") -> Number:
         """Return a between-study variance."""

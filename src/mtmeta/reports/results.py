@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from mtmeta.audit.run import AnalysisRun, model_of
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import Interval
 from mtmeta.models.pool import CommonEffect, PoolResult, RandomEffects
+from mtmeta.models.tau2 import Tau2Method
 from mtmeta.reports.document import (
     Block,
     Cell,
@@ -27,12 +28,13 @@ from mtmeta.reports.document import (
 from mtmeta.reports.locked import Locked, tau2_text
 from mtmeta.reports.sections import rows_of
 from mtmeta.reports.summary import prediction
-from mtmeta.reports.words import count, fixed, percent, pvalue
+from mtmeta.reports.words import count, fixed, percent
 
 __all__ = ["effect_spans", "results_section", "sensitivity_section"]
 
 _AGREEMENT: dict[str, Tone] = {"agrees": "good", "differs": "poor"}
-_ESTIMATORS = ("REML", "DL", "PM", "ML", "SJ", "HE")
+_CIS: tuple[Literal["HKSJ", "HKSJ-floor", "Wald"], ...] = ("HKSJ", "HKSJ-floor", "Wald")
+_ESTIMATORS: tuple[Tau2Method, ...] = ("REML", "DL", "PM", "ML", "SJ", "HE")
 
 
 def effect_spans(run: AnalysisRun, value: float, ci: Interval | None) -> Spans:
@@ -66,7 +68,7 @@ def results_section(run: AnalysisRun, locked: Locked) -> Section:
     name = run.analysis.name
     blocks: list[Block] = [_pooled_table(run, locked)]
     if run.result.note:
-        blocks.append(Note.of(f"Interval: {run.result.note}."))
+        blocks.append(Note.of(f"Interval: {run.result.note.replace('tau2', 'τ²')}."))
     if run.subgroups is not None:
         blocks.append(_group_table(run, locked))
         blocks.append(
@@ -90,8 +92,8 @@ def _pooled_table(run: AnalysisRun, locked: Locked) -> Table:
         "t(" if df is not None else "z = ",
         *((locked.plain("today/df", 0), ") = ") if df is not None else ()),
         locked.plain("today/statistic"),
-        ", p ",
-        locked.p("today/pvalue"),
+        ", ",
+        *locked.p("today/pvalue"),
     )
     rows: list[tuple[Any, ...]] = [
         ("Effects pooled", locked.count("today/k")),
@@ -107,7 +109,7 @@ def _pooled_table(run: AnalysisRun, locked: Locked) -> Table:
             pair = (locked.tau2("today/tau2_ci/0"), ", ", locked.tau2("today/tau2_ci/1"))
             tau2 = spans(*tau2, f" [{level} CI ", *pair, "]")
         rows.append((f"Between-study variance τ² ({method.tau2})", tau2))
-    q: tuple[Any, ...] = (locked.plain("today/q"), ", p ", locked.p("today/q_pvalue"))
+    q: tuple[Any, ...] = (locked.plain("today/q"), ", ", *locked.p("today/q_pvalue"))
     rows += [("I²", locked.percent("today/i2")), ("Cochran's Q", q)]
     return Table(
         f"pooled-{run.analysis.name}",
@@ -134,8 +136,8 @@ def _group_table(run: AnalysisRun, locked: Locked) -> Table:
         locked.plain("subgroups/q_between"),
         ", df ",
         locked.plain("subgroups/df", 0),
-        ", p ",
-        locked.p("subgroups/pvalue"),
+        ", ",
+        *locked.p("subgroups/pvalue"),
     )
     columns = (
         Column(by.capitalize()),
@@ -148,7 +150,12 @@ def _group_table(run: AnalysisRun, locked: Locked) -> Table:
     )
     name = run.analysis.name
     return Table(
-        f"groups-{name}", f"Groups by {by}", columns, rows_of(*rows), (spans(*between),), sortable=True
+        f"groups-{name}",
+        "Groups of trials" if by == "group" else f"Groups by {by}",
+        columns,
+        rows_of(*rows),
+        (spans(*between),),
+        sortable=True,
     )
 
 
@@ -160,8 +167,7 @@ def _group_row(group: str, locked: Locked, at: str) -> tuple[Any, ...]:
         locked.count(f"{head}n"),
         Cell(locked.estimate(at), sort=locked.get(f"{head}estimate")),
         Cell(locked.interval(f"{head}pi")),
-        locked.tau2(f"{head}tau2"),
-        locked.percent(f"{head}i2"),
+        *((locked.tau2(f"{head}tau2"), locked.percent(f"{head}i2")) if locked.get(f"{head}k") > 1 else "--"),
     ]
     if at:
         return tuple(cells)
@@ -230,7 +236,7 @@ def _published_blocks(run: AnalysisRun, locked: Locked) -> list[Block]:
 
 
 def _both(printed: int | None, ours: int | None) -> str:
-    return f"{count(printed)} / {count(ours)}"
+    return " / ".join("-" if value is None else count(value) for value in (printed, ours))
 
 
 # ---- sensitivity ----------------------------------------------------------------------------------
@@ -242,55 +248,68 @@ def sensitivity_section(run: AnalysisRun) -> Section:
     if run.effects.k < 2:
         only = Note.of("One effect is pooled: there is nothing to vary.", kind="refusal")
         return Section(f"sensitivity-{name}", "Sensitivity", (only,))
-    blocks: list[Block] = [_model_table(run), *_without_each(run)]
+    blocks: list[Block] = [*_model_table(run), *_without_each(run)]
     return Section(f"sensitivity-{name}", "Sensitivity", tuple(blocks))
 
 
-def _model_table(run: AnalysisRun) -> Table:
-    """Pool by each estimator with both intervals; what is the analysis' own model is marked."""
+def _model_table(run: AnalysisRun) -> tuple[Block, ...]:
+    """Pool by each estimator, with each interval of the mean; the analysis' own model is marked."""
     method, es = run.analysis.model, run.effects
-    rows, notes = [], []
-    fits: list[tuple[str, str, PoolResult | str]] = [("common effect", "Wald", CommonEffect().fit(es))]
-    for tau2 in dict.fromkeys((*((method.tau2,) if method.kind == "random" else ()), *_ESTIMATORS)):
-        for ci in ("HKSJ", "HKSJ-floor", "Wald"):
-            try:
-                fits.append((f"random effects, {tau2}", ci, RandomEffects(tau2=tau2, ci=ci).fit(es)))
-            except (ModelError, UsageError) as error:
-                fits.append((f"random effects, {tau2}", ci, str(error)))
-    for model, ci, fit in fits:
-        if isinstance(fit, str):
-            notes.append(spans(f"{model}, {ci}: {fit}"))
-            continue
-        own = model == ("common effect" if method.kind == "common" else f"random effects, {method.tau2}")
-        own = own and ci == run.result.ci_method
-        pi = prediction(fit, method.level, method.pi) if fit.predicts else None
+    estimators = dict.fromkeys((*((method.tau2,) if method.kind == "random" else ()), *_ESTIMATORS))
+    fits: list[tuple[str, tuple[PoolResult | None, ...]]] = [
+        (f"random effects, {tau2}", tuple(RandomEffects(tau2=tau2, ci=ci).fit(es) for ci in _CIS))
+        for tau2 in estimators
+    ]
+    fits.append(("common effect", (None, None, CommonEffect().fit(es))))
+    own = "common effect" if method.kind == "common" else f"random effects, {method.tau2}"
+    rows: list[tuple[Any, ...]] = []
+    for model, parts in fits:
+        fit = next(part for part in reversed(parts) if part is not None)
+        value = run.effects.measure.back(fit.estimate)
         rows.append(
             (
-                Cell.of(Span(f"{model} (this analysis)" if own else model, "strong" if own else "plain")),
-                ci,
-                Cell(effect_spans(run, fit.estimate, fit.ci(method.level)), sort=fit.estimate),
-                Number(pvalue(fit.pvalue), fit.pvalue),
-                interval_cell(run, pi),
+                Cell.of(Span(f"{model} (this analysis)", "strong") if model == own else model, sort=model),
+                Number(fixed(value), value),
+                *(interval_cell(run, part.ci(method.level) if part else None) for part in parts),
+                interval_cell(run, prediction(fit, method.level, method.pi) if fit.predicts else None),
                 Number(tau2_text(fit.tau2), fit.tau2),
                 Number(percent(fit.i2), fit.i2),
             )
         )
+    level = f"{100 * method.level:g}% CI"
     columns = (
         Column("Model"),
-        Column("Interval"),
-        Column(f"{run.analysis.measure} [{100 * method.level:g}% CI]", "number"),
-        Column("p", "number"),
+        Column(run.analysis.measure, "number"),
+        *(Column(f"{level}, {ci}", "number") for ci in _CIS),
         Column("Prediction interval", "number"),
         Column("τ²", "number"),
         Column("I²", "number"),
     )
-    return Table(
+    table = Table(
         f"models-{run.analysis.name}",
         "The same effects by other models",
         columns,
         rows_of(*rows),
-        tuple(notes),
         sortable=True,
+    )
+    return _spread(run, [part for _, parts in fits for part in parts if part is not None]), table
+
+
+def _spread(run: AnalysisRun, fits: list[PoolResult]) -> Paragraph:
+    """Say how far the answers lie apart and how often they exclude no difference."""
+    measure, level = run.effects.measure, run.analysis.model.level
+    low, high = (measure.back(end([f.estimate for f in fits])) for end in (min, max))
+    excluded = sum(measure.null not in f.ci(level) for f in fits)
+    return Paragraph.of(
+        "Over ",
+        Number(count(len(fits)), float(len(fits))),
+        " combinations of model and interval the estimate runs from ",
+        Number(fixed(low), low),
+        " to ",
+        Number(fixed(high), high),
+        "; the interval excludes no difference in ",
+        Number(count(excluded), float(excluded)),
+        " of them.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
@@ -108,10 +109,17 @@ def answer_blocks(run: AnalysisRun, locked: Locked) -> tuple[Block, ...]:
     else:
         parts += [f"{level} prediction interval ", *locked.interval("today/pi"), ". "]
     out: list[Block] = [Paragraph(spans(*parts))]
-    out += [Note.of(text, kind="warning") for text in run.warnings]
+    out += [Note.of(_readable(text, run), kind="warning") for text in run.warnings]
     if analysis.note:
         out.append(Note.of(analysis.note))
     return tuple(out)
+
+
+def _readable(text: str, run: AnalysisRun) -> str:
+    """Make a warning a sentence, with trials by the names that readers know."""
+    labels = {study.id: study.label for study in run.studies if study.id in set(run.effects.study)}
+    named = re.sub(r"[a-z0-9]+(?:-[a-z0-9]+)+", lambda found: labels.get(found[0], found[0]), text)
+    return f"{named[:1].upper()}{named[1:].rstrip('.')}."
 
 
 def question_section(run: AnalysisRun) -> Section:
@@ -127,7 +135,10 @@ def question_section(run: AnalysisRun) -> Section:
         ("Model", analysis.model.words),
     )
     table = Table(
-        f"asked-{analysis.name}", "What is asked, and how it is answered", (Column("Part"), Column("")), rows
+        f"asked-{analysis.name}",
+        "What is asked, and how it is answered",
+        (Column("Part"), Column("In this analysis")),
+        rows,
     )
     return Section(f"question-{analysis.name}", "Question", (table,))
 
@@ -165,12 +176,27 @@ def flow_section(run: AnalysisRun, locked: Locked) -> Section:
     if run.left_out:
         labels = {study.id: study.label for study in run.studies}
         reasons = Counter(item.reason for item in run.left_out)
-        caption = f"Rows left out and why ({len(run.left_out)} rows, {len(reasons)} reasons)"
+        summed = rows_of(*((reason, Number(count(times), times)) for reason, times in reasons.most_common()))
+        blocks.append(
+            Table(
+                f"reasons-{name}",
+                "Why rows are left out",
+                (Column("Reason"), Column("Rows", "number")),
+                summed,
+                sortable=True,
+                folded=len(summed) > 12,
+            )
+        )
+        caption = f"All {len(run.left_out)} rows left out, one by one"
         left = rows_of(
             *((labels.get(x.study, x.study), x.outcome or "the whole trial", x.reason) for x in run.left_out)
         )
         columns = (Column("Trial"), Column("Outcome in its record"), Column("Reason"))
-        blocks.append(Table(f"left-{name}", caption, columns, left, sortable=True, filterable=True))
+        blocks.append(
+            Table(
+                f"left-{name}", caption, columns, left, sortable=True, filterable=True, folded=len(left) > 6
+            )
+        )
     else:
         blocks.append(Paragraph.of("Nothing that was looked at is left out."))
     return Section(f"flow-{name}", "Flow of trials", tuple(blocks))

@@ -16,6 +16,7 @@ from mtmeta.reports.document import (
     Number,
     Paragraph,
     Section,
+    Spans,
     Table,
     spans,
 )
@@ -43,13 +44,16 @@ def _funnel(run: AnalysisRun) -> list[Block]:
     if run.effects.k > LONGEST_FOREST:
         return [Note.of(f"{run.effects.k} effects are too many to draw.", kind="refusal")]
     from mtmeta.figures.layout.funnel import funnel_layout
-    from mtmeta.figures.layout.words import alt_text, caption
+    from mtmeta.figures.layout.words import alt_text
     from mtmeta.reports.plots import layout_svg
 
     layout = funnel_layout(run.result, contours=(0.1, 0.05, 0.01), level=run.analysis.model.level)
     figure = Figure(
         f"funnel-{run.analysis.name}",
-        spans(caption(layout)),
+        spans(
+            "Funnel plot: each effect against its standard error, the most precise on top. Shades tell the "
+            "two-sided p of a single effect against no difference; the dotted line is the pooled estimate."
+        ),
         alt_text(layout),
         (("plain", layout_svg(layout)),),
         file=f"{run.analysis.name}-funnel",
@@ -71,8 +75,8 @@ def _tests(run: AnalysisRun) -> list[Block]:
                 Number(f"{test.df:g}", test.df),
                 ") = ",
                 Number(fixed(test.statistic), test.statistic),
-                ", p ",
-                Number(pvalue(test.pvalue), test.pvalue),
+                ", ",
+                *_p(test.pvalue),
                 ".",
             )
         )
@@ -84,14 +88,19 @@ def _tests(run: AnalysisRun) -> list[Block]:
             Paragraph.of(
                 "Rank correlation (Begg): τ = ",
                 Number(fixed(rank.tau), rank.tau),
-                ", p ",
-                Number(pvalue(rank.pvalue), rank.pvalue),
+                ", ",
+                *_p(rank.pvalue),
                 ".",
             )
         )
     except (ModelError, UsageError) as error:
         blocks.append(Note.of(f"Rank correlation (Begg): not done. {_sentence(error)}", kind="refusal"))
     return blocks
+
+
+def _p(value: float) -> Spans:
+    text = pvalue(value)
+    return spans("p " if text.startswith("<") else "p = ", Number(text, value))
 
 
 def _sentence(error: MtmetaError) -> str:
@@ -125,7 +134,7 @@ def _panel(run: AnalysisRun) -> list[Block]:
                 str(row["method"]),
                 Cell(effect_spans(run, value, ci), sort=None if math.isnan(value) else value),
                 Number("-") if math.isnan(tau2) else Number(tau2_text(tau2), tau2),
-                str(row["note"]),
+                str(row["note"]).replace("tau2", "τ²"),
             )
         )
     columns = (

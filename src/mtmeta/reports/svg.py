@@ -131,7 +131,7 @@ def embedded(svg: str, name: str, label: str, inks: Inks) -> str:
     box = root.get("viewBox", "")
     if _PLAIN.fullmatch(box) is None or len(box.split()) != 4:
         raise UsageError(f"figure {name}: an SVG without a viewBox cannot be scaled to the page")
-    width, height = (_rounded(part) for part in box.split()[2:])
+    width, height = (f"{float(part) * 4 / 3:.0f}" for part in box.split()[2:])  # points to pixels
     head = f'<svg class="drawn" viewBox="{_rounded(box)}" width="{width}" height="{height}"'
     role = "group" if " data-row=" in body else "img"  # what stands in an image cannot be reached
     return f'{head} role="{role}" aria-label="{escape(label)}">{body}</svg>'

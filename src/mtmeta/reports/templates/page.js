@@ -95,7 +95,8 @@
       told.textContent = await copied(tabbed(table)) ? "Copied, columns parted by tabs" : "The browser did not allow it";
     });
     tools.append(button, told);
-    box.prepend(tools);
+    const inside = box.querySelector("details.folded") ?? box, first = inside.querySelector(":scope > .scroll");
+    if ("filterable" in box.dataset) first.before(tools); else first.after(tools);
     if ("sortable" in box.dataset) {
       Array.from(table.tHead.rows[0].cells).forEach((th, column) => {
         const sorter = make("button", {type: "button", className: "sort", textContent: th.textContent});
@@ -148,22 +149,16 @@
         }
       });
     });
-    let laid = false;
-    const lay = () => { // a row is hit anywhere over its whole width
-      if (laid || !live.length) return;
-      laid = true;
-      const svg = canvas.querySelector("svg"), width = svg.viewBox.baseVal.width;
-      const boxes = live.map((row) => row.getBBox());
-      live.forEach((row, i) => {
-        const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-        const hit = {class: "hit", x: 0, y: boxes[i].y - 1.5, width, height: boxes[i].height + 3};
-        Object.entries(hit).forEach(([name, value]) => rect.setAttribute(name, value));
-        row.prepend(rect);
-      });
-    };
-    canvas.addEventListener("pointerenter", lay, {once: true});
-    canvas.addEventListener("focusin", lay, {once: true});
-    canvas.addEventListener("pointerdown", lay, {once: true});
+    if (!live.length) return;
+    // A row is hit anywhere over its whole width, also between its words.
+    const width = canvas.querySelector("svg").viewBox.baseVal.width;
+    const boxes = live.map((row) => row.getBBox());
+    live.forEach((row, i) => {
+      const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      const hit = {class: "hit", x: 0, y: boxes[i].y - 1.5, width, height: boxes[i].height + 3};
+      Object.entries(hit).forEach(([name, value]) => rect.setAttribute(name, value));
+      row.prepend(rect);
+    });
   }
   function setUpFigure(figure) {
     const canvas = figure.querySelector(".canvas");
