@@ -144,6 +144,7 @@ _NAMES: dict[str, str] = {
     "SelectionModel": "diagnostics.selection",
     "gosh": "diagnostics.gosh",
     "multiverse": "diagnostics.multiverse",
+    "multiverse_test": "diagnostics.multiverse_flips",
     "bias_panel": "diagnostics.adjust",
     "pet_peese": "diagnostics.adjust",
     # figures

@@ -7,6 +7,7 @@ from mtmeta.diagnostics.influence import (
     leave_one_out as leave_one_out,
 )
 from mtmeta.diagnostics.multiverse import multiverse as multiverse
+from mtmeta.diagnostics.multiverse_flips import multiverse_test as multiverse_test
 from mtmeta.diagnostics.selection import PUniformStar as PUniformStar, SelectionModel as SelectionModel
 from mtmeta.diagnostics.small_study import begg as begg, egger as egger, harbord as harbord, peters as peters
 from mtmeta.diagnostics.trim_fill import trim_and_fill as trim_and_fill

@@ -224,3 +224,35 @@ def test_pool_reads_the_ways_people_write_a_csv(tmp_path: Path, text: str) -> No
     first, second = (mtmeta("pool", name, "--json", cwd=tmp_path) for name in ("x.csv", "y.csv"))
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout)["estimate"] == json.loads(second.stdout)["estimate"]
+
+
+def test_multiverse_shows_words_and_opens_a_point(project: Path, tmp_path: Path) -> None:
+    shutil.copy(data_folder("analyses") / "cardiac-anxiety.yaml", project / "analyses")
+    name = "analyses/cardiac-anxiety.yaml"
+    done = mtmeta("multiverse", name, "--flips", "9", "--out", str(tmp_path), cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "768 analyses from the choices" in done.stdout
+    assert "(10 random sign flips of 13 trials" in done.stdout
+    assert (tmp_path / "cardiac-anxiety-multiverse.svg").read_bytes().startswith(b"<?xml")
+    told = json.loads(mtmeta("multiverse", name, "--json", "--no-draw", "--flips", "0", cwd=project).stdout)
+    (curve,) = told[0]["curves"]
+    opened = mtmeta("multiverse", name, "--open", "17", "--out", "points", cwd=project)
+    assert opened.stdout.strip() == str(Path("points") / "cardiac-anxiety-17.yaml")
+    ran = mtmeta("run", opened.stdout.strip(), "--studies", "studies", "--no-draw", "--json", cwd=project)
+    answer = json.loads(ran.stdout)[0]
+    assert answer["estimate"] == pytest.approx(curve["points"][16]["estimate"], rel=1e-9)
+    assert answer["ci"] == pytest.approx(curve["points"][16]["ci"], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("analyses/icu-anxiety.yaml",), "none of these analyses declares alternatives"),
+        (("analyses/cardiac-anxiety.yaml", "--open", "9999"), "points are 1 to 768"),
+    ],
+)
+def test_multiverse_refuses(project: Path, args: tuple[str, ...], words: str) -> None:
+    shutil.copy(data_folder("analyses") / "cardiac-anxiety.yaml", project / "analyses")
+    done = mtmeta("multiverse", *args, cwd=project)
+    assert done.returncode == 2
+    assert words in done.stderr

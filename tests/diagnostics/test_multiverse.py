@@ -82,7 +82,7 @@ def test_vibration_and_decomposition(rscript: Callable[..., str], found: Multive
     r2 <- function(f) summary(lm(f, d))$r.squared
     full <- r2(estimate ~ studies + estimator + interval)
     cat(toJSON(list(estimate = quantile(d$estimate, c(.01, .5, .99)),
-      p = quantile(-log10(d$pvalue), c(.01, .99)),
+      p = quantile(-log10(d$pvalue), c(.01, .99), na.rm = TRUE),
       alone = c(r2(estimate ~ studies), r2(estimate ~ estimator), r2(estimate ~ interval)),
       unique = full - c(r2(estimate ~ estimator + interval), r2(estimate ~ studies + interval),
                         r2(estimate ~ studies + estimator)), full = full), digits = NA))"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -16,10 +17,14 @@ from mtmeta.records.forms import DATE, PlacedError
 from mtmeta.records.schema import Level, Model, Number, Slug, Text
 
 __all__ = [
+    "Alternative",
+    "Alternatives",
     "Analysis",
     "Assumptions",
+    "Choice",
     "Decision",
     "Grade",
+    "Kind",
     "Method",
     "Published",
     "Question",
@@ -264,6 +269,124 @@ class Rule(Model):
     """Whether the interval is held against the smallest differences that matter, and not only none."""
 
 
+Kind = Literal["equivalent", "non-equivalent", "uncertain"]
+
+
+class Alternative(Model):
+    """Another way to answer the question; only what it changes is written.
+
+    Fields of `select`, `routes`, `model` and `today` that are written replace those of the analysis; entries
+    of `pin` and `exclude` are added to its own, and `include` takes exclusions back.
+    """
+
+    option: Text
+    kind: Kind
+    """Beside what the analysis does: as good (equivalent), worse though often done (non-equivalent), or not
+    known to be either (uncertain)."""
+    why: Text
+    measure: voc.EffectMeasure | None = None
+    select: Select | None = None
+    routes: Routes | None = None
+    model: Method | None = None
+    today: Today | None = None
+    prior: Priors | None = None
+    """Answer by the Bayesian random-effects model under these priors in place of `model`."""
+    include: Annotated[tuple[Slug, ...], Field(strict=False)] = ()
+    """Trials that the analysis excludes and this alternative takes in."""
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """Dotted names of the fields it changes."""
+        found = {"measure"} if self.measure is not None else set()
+        for name in ("select", "routes", "model", "today"):
+            part = getattr(self, name)
+            if part is not None:
+                found |= {f"{name}.{field}" for field in part.model_fields_set}
+        found |= {"prior"} if self.prior is not None else set()
+        return frozenset(found | ({"include"} if self.include else set()))
+
+    @model_validator(mode="after")
+    def _something(self) -> Alternative:
+        if not self.changes:
+            raise ValueError(
+                "option: changes nothing; write what it does otherwise, such as model: {tau2: DL}"
+            )
+        if self.prior is not None and self.model is not None:
+            raise ValueError("prior: stands in place of model; give one of them")
+        if self.model is not None and "level" in self.model.model_fields_set:
+            raise ValueError("model: the level of intervals is no choice; all answers share the analysis'")
+        return self
+
+
+class Choice(Model):
+    """One decision of an analysis: what it does itself, and what could be done as well."""
+
+    choice: Text
+    main: Text
+    """What the analysis itself does, in words."""
+    alternatives: Annotated[tuple[Alternative, ...], Field(strict=False, min_length=1)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Choice:
+        names = [self.main, *(a.option for a in self.alternatives)]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"alternatives: {twice[0]!r} stands twice; give each option a name of its own")
+        return self
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """All options, the analysis' own first."""
+        return (self.main, *(a.option for a in self.alternatives))
+
+
+class Impossible(Model):
+    """Options that exclude each other."""
+
+    when: dict[Text, Text]
+    why: Text
+
+
+class Alternatives(Model):
+    """All choices that could reasonably have been made otherwise; their product is the multiverse."""
+
+    choices: Annotated[tuple[Choice, ...], Field(strict=False, min_length=1)]
+    leave_out: Annotated[tuple[Impossible, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Alternatives:
+        by_name = {c.choice: c for c in self.choices}
+        if len(by_name) < len(self.choices):
+            raise ValueError("choices: a choice stands twice; give each a name of its own")
+        if reserved := _RESERVED & set(by_name):
+            raise ValueError(f"choices: {', '.join(sorted(reserved))} is a column of the answers; rename it")
+        for item in self.leave_out:
+            for name, option in item.when.items():
+                if name not in by_name:
+                    raise ValueError(f"leave_out: there is no choice {name!r}; write {_listed(by_name)}")
+                if option not in by_name[name].options:
+                    options = _listed(by_name[name].options)
+                    raise ValueError(f"leave_out: {name} has no option {option!r}; write {options}")
+        owner: dict[str, str] = {}
+        for one in self.choices:
+            for field in frozenset().union(*(a.changes for a in one.alternatives)) - _ADDED:
+                if owner.setdefault(field, one.choice) != one.choice:
+                    raise ValueError(
+                        f"choices: {owner[field]!r} and {one.choice!r} both change {field}, and one would "
+                        "undo the other; make them one choice"
+                    )
+        return self
+
+
+_RESERVED = frozenset(
+    {"number", "kind", "measure", "estimate", "se", "ci_low", "ci_high", "pvalue", "tau2", "i2", "k"}
+)
+_ADDED = frozenset({"select.pin", "select.exclude", "today.exclude", "include"})
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " or ".join(map(repr, names))
+
+
 class Analysis(Model):
     """One pooled question."""
 
@@ -285,6 +408,8 @@ class Analysis(Model):
     assumptions: Assumptions = Field(default_factory=Assumptions)
     grade: Grade = Field(default_factory=Grade)
     conclusion: Rule = Field(default_factory=Rule)
+    multiverse: Alternatives | None = None
+    """Reasonable alternatives to what this file does; see ``mtmeta multiverse``."""
     note: Text | None = None
 
     @model_validator(mode="after")

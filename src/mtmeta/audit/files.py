@@ -8,7 +8,7 @@ from pathlib import Path
 from mtmeta.audit.analysis import Analysis
 from mtmeta.errors import Problem, RecordError
 
-__all__ = ["NamedAnalysis", "read_analyses"]
+__all__ = ["NamedAnalysis", "analysis_text", "read_analyses"]
 
 SKIPPED = frozenset({"claims.yaml"})
 
@@ -82,3 +82,19 @@ def read_analyses(paths: Iterable[str | Path]) -> tuple[NamedAnalysis, ...]:
     if problems:
         raise RecordError(problems)
     return tuple(read)
+
+
+def analysis_text(analysis: Analysis) -> str:
+    """Write an analysis as the text of its file: what is not the default, in the order of the schema.
+
+    Examples
+    --------
+    >>> from mtmeta.records.locate import data_folder
+    >>> own = read_analyses([data_folder("analyses") / "icu-anxiety.yaml"])[0].analysis
+    >>> print(analysis_text(own).splitlines()[1])
+    name: icu-anxiety
+    """
+    import yaml
+
+    data = analysis.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)

@@ -16,6 +16,7 @@ from mtmeta.cli.figures import figures
 from mtmeta.cli.freeze import freeze
 from mtmeta.cli.import_ import import_
 from mtmeta.cli.init import init, new
+from mtmeta.cli.multiverse import multiverse
 from mtmeta.cli.pool import pool
 from mtmeta.cli.reconcile import reconcile
 from mtmeta.cli.report import report
@@ -59,6 +60,7 @@ for command in (
     check,
     effects,
     pool,
+    multiverse,
     figures,
     report,
     freeze,

@@ -6,18 +6,17 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
 
-from mtmeta.diagnostics.refit import FloatArray, Refits, answers, batched, single
+from mtmeta.diagnostics.refit import Fittable, FloatArray, Refits, answers, batched, single
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import Measure, check_level
 from mtmeta.models import kernel
-from mtmeta.models.pool import RandomEffects
-from mtmeta.models.result import PoolModel
+from mtmeta.models.pool import CommonEffect, RandomEffects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,12 +33,12 @@ class Specification:
     choices : mapping of str to str
         Name of each choice and the option taken; the same names in all specifications.
     effects : EffectSizes
-    model : PoolModel
+    model : CommonEffect, RandomEffects, BayesRandomEffects or another with such a result
     """
 
     choices: Mapping[str, str]
     effects: EffectSizes
-    model: PoolModel
+    model: Fittable
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +62,20 @@ class Multiverse:
     _frame: pd.DataFrame
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row a specification: its choices, estimate, se, ci_low, ci_high, pvalue, tau2, i2, k."""
+        """Return a row a specification: its choices, estimate, se, ci_low, ci_high, pvalue, tau2, i2, k.
+
+        ``pvalue`` is NaN where a model has no test; a Bayesian estimate is the posterior median, its interval
+        credible.
+        """
         return self._frame.copy()
+
+    def where(self, rows: Sequence[int]) -> Multiverse:
+        """Return the multiverse of some of the specifications, by their positions."""
+        if not len(rows):
+            raise UsageError("a multiverse needs at least one specification and no position is given")
+        some = tuple(self.specifications[i] for i in rows)
+        frame = self._frame.iloc[list(rows)].reset_index(drop=True)
+        return Multiverse(some, self.choices, self.measure, self.level, frame)
 
     def shares(self) -> pd.Series:
         """Return the share of specifications by conclusion.
@@ -96,8 +107,8 @@ class Multiverse:
         Series
             ``p1``, ``median``, ``p99``: percentiles of the estimates; ``relative``: p99 - p1, and for ratios
             exp of it (the relative hazard ratio of the paper); ``log10_p``: the difference of those
-            percentiles of
-            -log10(p); ``janus``: whether p1 and p99 lie on different sides of the null.
+            percentiles of -log10(p), over models that give a p-value; ``janus``: whether p1 and p99 lie on
+            different sides of the null.
 
         References
         ----------
@@ -106,8 +117,8 @@ class Multiverse:
         import pandas as pd
 
         p1, median, p99 = np.percentile(self._frame["estimate"], [1, 50, 99])
-        logs = -np.log10(np.maximum(self._frame["pvalue"].to_numpy(), 1e-300))
-        low, high = np.percentile(logs, [1, 99])
+        logs = -np.log10(np.maximum(self._frame["pvalue"].dropna().to_numpy(), 1e-300))
+        low, high = np.percentile(logs, [1, 99]) if len(logs) else (math.nan, math.nan)
         null = self.measure.null
         return pd.Series(
             {
@@ -138,13 +149,18 @@ class Multiverse:
         centred = y - y.mean()
         total = float(centred @ centred)
         columns = {c: self._dummies(c) for c in self.choices}
+        design = np.column_stack([np.ones(len(y)), *columns.values()])
+        widths = [1, *(x.shape[1] for x in columns.values())]
+        starts = np.cumsum([0, *widths])
+        blocks = {c: np.arange(starts[i + 1], starts[i + 2]) for i, c in enumerate(self.choices)}
+        gram, moment = design.T @ design, design.T @ centred
 
         def explained(names: Sequence[str]) -> float:
-            if not names or total <= 0.0:
-                return math.nan if total <= 0.0 else 0.0
-            design = np.column_stack([np.ones(len(y)), *(columns[c] for c in names)])
-            beta = np.linalg.lstsq(design, centred, rcond=None)[0]
-            rest = centred - design @ beta
+            if total <= 0.0:
+                return math.nan
+            at = np.concatenate([[0], *(blocks[c] for c in names)]).astype(np.intp)
+            beta = np.linalg.lstsq(gram[np.ix_(at, at)], moment[at], rcond=None)[0]
+            rest = centred - design[:, at] @ beta
             return 1.0 - float(rest @ rest) / total
 
         full = explained(self.choices)
@@ -158,8 +174,9 @@ class Multiverse:
     def _dummies(self, choice: str) -> FloatArray:
         values = self._frame[choice].to_numpy()
         options = list(dict.fromkeys(values))[1:]
-        rows = [[value == option for option in options] for value in values]
-        return np.array(rows, dtype=np.float64).reshape(len(values), -1)
+        return np.column_stack([np.zeros((len(values), 0)), *(values == o for o in options)]).astype(
+            np.float64
+        )
 
     def __repr__(self) -> str:
         shares, f = self.shares(), self._frame["estimate"]
@@ -174,7 +191,7 @@ class Multiverse:
 
 
 def multiverse(
-    specifications: Iterable[Specification | tuple[Mapping[str, str], EffectSizes, PoolModel]],
+    specifications: Iterable[Specification | tuple[Mapping[str, str], EffectSizes, Fittable]],
     *,
     level: float = 0.95,
 ) -> Multiverse:
@@ -273,7 +290,7 @@ def _fit(specifications: tuple[Specification, ...], level: float) -> Refits:
     """Fit in one batch per estimator of tau2 and model, the others one by one."""
     names = tuple(Refits.__dataclass_fields__)
     out = {name: np.empty(len(specifications)) for name in names}
-    groups: dict[PoolModel, list[int]] = {}
+    groups: dict[CommonEffect | RandomEffects, list[int]] = {}
     for i, one in enumerate(specifications):
         if batched(one.model):
             groups.setdefault(one.model, []).append(i)
@@ -285,16 +302,24 @@ def _fit(specifications: tuple[Specification, ...], level: float) -> Refits:
             raise ModelError(f"the specification {said}: {why}") from why
         for name, value in single(result, level=level).items():
             out[name][i] = value
+        if not _tests(result):
+            out["df"][i] = math.nan  # then its p-value is
     for model, rows in groups.items():
-        if not batched(model):
-            continue
         got = answers(model, _batch(model, [specifications[i].effects for i in rows]), level=level)
         for name in names:
             out[name][rows] = getattr(got, name)
     return Refits(**out)
 
 
-def _batch(model: PoolModel, tables: list[EffectSizes]) -> kernel.KernelFit:
+def _tests(result: Any) -> bool:
+    """Whether a result has a test: a Bayesian one has none, nor has Henmi and Copas'."""
+    try:
+        return not math.isnan(getattr(result, "pvalue", 0.0))
+    except ModelError:
+        return False
+
+
+def _batch(model: CommonEffect | RandomEffects, tables: list[EffectSizes]) -> kernel.KernelFit:
     k = max(es.k for es in tables)
     y, v = np.zeros((len(tables), k)), np.ones((len(tables), k))
     present = np.zeros((len(tables), k), dtype=np.bool_)

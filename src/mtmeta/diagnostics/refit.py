@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,19 @@ from mtmeta.effects.table import EffectSizes
 from mtmeta.measures import check_level
 from mtmeta.models import kernel
 from mtmeta.models.pool import CommonEffect, RandomEffects
-from mtmeta.models.result import PoolModel
 
-__all__ = ["BoolArray", "FloatArray", "Refits", "answers", "batched", "refit", "single"]
+__all__ = ["BoolArray", "Fittable", "FloatArray", "Refits", "answers", "batched", "refit", "single"]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+
+
+class Fittable(Protocol):
+    """A model: ``fit`` gives a result with estimate, se, k and ``ci(level)``, and whatever else it knows."""
+
+    def fit(self, es: EffectSizes) -> Any:
+        """Fit the effects."""
+
 
 _BATCHED = ("auto", "Wald", "HKSJ", "HKSJ-floor")
 
@@ -43,12 +50,12 @@ class Refits:
     high: FloatArray
 
 
-def batched(model: PoolModel) -> TypeGuard[CommonEffect | RandomEffects]:
+def batched(model: Fittable) -> TypeGuard[CommonEffect | RandomEffects]:
     """Return whether the kernel can refit the model in one batch."""
     return isinstance(model, CommonEffect) or (isinstance(model, RandomEffects) and model.ci in _BATCHED)
 
 
-def refit(model: PoolModel, es: EffectSizes, present: BoolArray, *, level: float = 0.95) -> Refits:
+def refit(model: Fittable, es: EffectSizes, present: BoolArray, *, level: float = 0.95) -> Refits:
     """Fit `model` to subsets of the effects.
 
     Parameters
@@ -106,9 +113,7 @@ def _i2_of_q(fits: kernel.KernelFit) -> FloatArray:
     return 100.0 * np.divide(excess, fits.q, out=np.zeros_like(excess), where=fits.q > 0)
 
 
-def _inference(
-    model: PoolModel, fits: kernel.KernelFit, classic: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _inference(model: Fittable, fits: kernel.KernelFit, classic: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return standard error and degrees of freedom by the model's interval method, subset by subset."""
     ci = model.ci if isinstance(model, RandomEffects) else "Wald"
     infinite = np.full_like(classic, np.inf)
@@ -135,7 +140,7 @@ def single(result: Any, *, level: float = 0.95) -> dict[str, float]:
     return {**known, **optional, "df": float(getattr(result, "df", math.inf)), "low": low, "high": high}
 
 
-def _one_by_one(model: PoolModel, es: EffectSizes, present: BoolArray, level: float) -> Refits:
+def _one_by_one(model: Fittable, es: EffectSizes, present: BoolArray, level: float) -> Refits:
     names = tuple(Refits.__dataclass_fields__)
     out = {name: np.empty(len(present)) for name in names}
     for b, mask in enumerate(present):

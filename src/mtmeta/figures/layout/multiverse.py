@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from mtmeta.errors import UsageError
 from mtmeta.figures.layout.axes import axis_ticks
 from mtmeta.figures.layout.base import number, percent
 from mtmeta.figures.layout.plot import (
     Axis,
+    Cells,
     GridLayout,
     Layer,
     Line,
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["specification_layout"]
 
 
+FloatArray = npt.NDArray[np.float64]
+_MANY = 200  # more analyses than this are drawn in columns
+_COLUMNS = 128
 _SPELLED = {"tau2": "τ²", "ci": "CI", "pi": "PI"}
 
 
@@ -61,6 +67,11 @@ def specification_layout(
     title, style
         As everywhere.
 
+    Notes
+    -----
+    More than 200 analyses are drawn in columns of neighbours: the reach of their intervals, the medians of
+    limits and estimates, and how many of them took each option.
+
     References
     ----------
     Simonsohn, Simmons, Nelson 2020, Nat Hum Behav 4:1208; Voracek, Kossmeier, Tran 2019, Z Psychol 227:64.
@@ -82,25 +93,12 @@ def specification_layout(
     ends = spread([*low, *high], also=[null])
     ticks, values, words = axis_ticks(*ends, kind, look)
     x = Axis(0.0, len(at) + 1.0, (), (), ())
-    layers: list[Layer] = [Ranges(at, low, high, width=min(1.0, 60.0 / len(at)))]
+    columns = _columns(len(at))
+    layers: list[Layer] = (
+        _each(at, estimate, low, high, clear) if columns is None else _summed(columns, estimate, low, high)
+    )
     if math.isfinite(null):
-        layers.insert(0, Line((0.0, len(at) + 1.0), (null, null), tone="null"))
-    for wanted, tone, name in (
-        (False, "muted", "interval includes the null"),
-        (True, "diamond", "interval excludes the null"),
-    ):
-        some = [i for i, c in enumerate(clear) if c is wanted]
-        if some:
-            size = (min(0.6, 40.0 / len(at)),) * len(some)
-            layers.append(
-                Points(
-                    tuple(at[i] for i in some),
-                    tuple(estimate[i] for i in some),
-                    area=size,
-                    tone=tone,
-                    name=name,
-                )
-            )
+        layers.insert(0 if columns is None else 2, Line((0.0, len(at) + 1.0), (null, null), tone="null"))
     if main is not None:
         where = int(np.flatnonzero(order == main)[0])
         layers.append(
@@ -122,15 +120,24 @@ def specification_layout(
         height=20.0,
         style=look,
     )
-    below, rows = _choices(table, choices, at, look)
+    if columns is None:
+        below, rows = _choices(table, choices, at, look)
+    else:
+        below, rows = _shares(table, choices, columns, clear)
     back = shown(kind)
     low_end, high_end = back(min(estimate)), back(max(estimate))
     share = 100.0 * sum(clear) / len(clear)
-    foot = (
+    foot: tuple[str, ...] = (
         f"{len(at):,} analyses: {short_name(kind)} from {number(low_end, look)} to {number(high_end, look)}, "
         f"median {number(back(float(np.median(estimate))), look)}; "
         f"{percent(share, look, decimals=0)} of the intervals exclude the null",
     )
+    if columns is not None:
+        each = len(at) / (len(columns) - 1)
+        foot += (
+            f"Each column stands for about {number(each, look, decimals=0)} analyses; below, the darker a "
+            "cell, the more of them made the choice",
+        )
     bottom = PlotLayout(
         figure="specification curve",
         x=Axis(0.0, len(at) + 1.0, (), (), (), "Analyses in the order of their estimates"),
@@ -141,6 +148,84 @@ def specification_layout(
         style=look,
     )
     return GridLayout("specification curve", (top, bottom), 1, title, foot, look)
+
+
+def _columns(count: int) -> FloatArray | None:
+    """Return the edges of the columns that many analyses are gathered in, None for few."""
+    if count <= _MANY:
+        return None
+    return np.round(np.linspace(0.0, count, _COLUMNS + 1))
+
+
+def _each(
+    at: tuple[float, ...],
+    estimate: tuple[float, ...],
+    low: tuple[float, ...],
+    high: tuple[float, ...],
+    clear: list[bool],
+) -> list[Layer]:
+    """Draw every analysis: its interval, and its estimate coloured by what the interval says."""
+    layers: list[Layer] = [Ranges(at, low, high, width=min(1.0, 60.0 / len(at)))]
+    for wanted, tone, name in (
+        (False, "muted", "interval includes the null"),
+        (True, "diamond", "interval excludes the null"),
+    ):
+        some = [i for i, c in enumerate(clear) if c is wanted]
+        if some:
+            size = (min(0.6, 40.0 / len(at)),) * len(some)
+            layers.append(
+                Points(
+                    tuple(at[i] for i in some),
+                    tuple(estimate[i] for i in some),
+                    area=size,
+                    tone=tone,
+                    name=name,
+                )
+            )
+    return layers
+
+
+def _summed(
+    edges: FloatArray, estimate: tuple[float, ...], low: tuple[float, ...], high: tuple[float, ...]
+) -> list[Layer]:
+    """Draw columns of analyses: the widest reach of their intervals, the middle interval, the estimates."""
+    parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
+    left, right = floats(edges[:-1] + 0.5), floats(edges[1:] + 0.5)
+    ends = np.asarray(low), np.asarray(high)
+    widest = floats([ends[0][p].min() for p in parts]), floats([ends[1][p].max() for p in parts])
+    middle = floats([np.median(ends[0][p]) for p in parts]), floats([np.median(ends[1][p]) for p in parts])
+    line = [float(np.median(estimate[p])) for p in parts]
+    levels = (0.15,) * len(parts), (0.45,) * len(parts)
+    return [
+        Cells(left, right, *widest, levels[0], tone="muted", name="reach of all intervals"),
+        Cells(left, right, *middle, levels[1], tone="muted", name="median limits"),
+        Line(
+            floats((edges[:-1] + edges[1:] + 1.0) / 2.0), tuple(line), tone="ink", width=1.6, name="estimate"
+        ),
+    ]
+
+
+def _shares(
+    table: pd.DataFrame, choices: Sequence[str], edges: FloatArray, clear: list[bool]
+) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
+    """One row of cells an option: the share of a column's analyses that took it."""
+    rows = ["interval excludes the null"]
+    taken = [np.array(clear)]
+    tones = ["diamond"]
+    for choice in choices:
+        values = np.array([str(v) for v in table[choice]])
+        for option in sorted(set(values)):
+            taken.append(values == option)
+            tones.append("ink")
+            rows.append(f"{_SPELLED.get(choice, choice.replace('_', ' '))}: {option}")
+    left, right = floats(edges[:-1] + 0.5), floats(edges[1:] + 0.5)
+    size = np.diff(edges)
+    layers: list[Layer] = []
+    for place, (mask, tone) in enumerate(zip(taken, tones, strict=True)):
+        level = np.add.reduceat(mask.astype(float), edges[:-1].astype(int)) / size
+        ends = (place - 0.34,) * len(left), (place + 0.34,) * len(left)
+        layers.append(Cells(left, right, *ends, floats(level), tone=tone))
+    return tuple(layers), tuple(rows)
 
 
 class MultiverseLike(Protocol):

@@ -1,0 +1,144 @@
+"""Work in pieces: in this process, in several, or on a Dask cluster, with the same answer bit for bit.
+
+What is cut, and the seed of each piece, depends on the question alone and never on who computes it; answers
+are taken in the order of the pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TypeVar, Union
+
+from mtmeta.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["Cluster", "Progress", "in_chunks"]
+
+Piece = TypeVar("Piece")
+Answer = TypeVar("Answer")
+Cluster = Union["Client", str, int, None]
+"""None or 1: this process. A number: so many processes of this machine. An address, such as
+``tcp://host:8786``, or a ``distributed.Client``: that cluster."""
+
+
+class Progress(Protocol):
+    """Called after each piece of work with what was done and how much there is."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report progress."""
+
+
+def in_chunks(
+    work: Callable[[Piece], Answer],
+    pieces: Sequence[Piece],
+    *,
+    cluster: Cluster = None,
+    progress: Progress | None = None,
+) -> Iterator[Answer]:
+    """Do the same work on every piece and yield the answers in the order of the pieces.
+
+    Parameters
+    ----------
+    work : callable
+        A function of one piece that looks at nothing else. For other processes it must be importable (a
+        function of a module, or ``functools.partial`` of one).
+    pieces : sequence
+    cluster : None, int, str or distributed.Client, optional
+        Who works: this process, so many processes, or a Dask cluster (needs the extra ``cluster``). A client
+        given stays open; one made from an address is closed.
+    progress : callable, optional
+
+    Yields
+    ------
+    The answer of each piece.
+
+    Raises
+    ------
+    UsageError
+        A `cluster` that is none of these; an address where no scheduler answers; no ``distributed``.
+    ModelError
+        The cluster lost a piece for good (its workers died on it several times).
+
+    Examples
+    --------
+    >>> list(in_chunks(abs, [-1, 2, -3]))
+    [1, 2, 3]
+    """
+    total = len(pieces)
+    if cluster is None or cluster == 1 or total == 0:
+        yield from _told(map(work, pieces), total, progress)
+    elif isinstance(cluster, bool) or (isinstance(cluster, int) and cluster < 1):
+        raise UsageError(
+            f"cluster={cluster!r}: give a number of processes of 1 or more, an address or a Client"
+        )
+    elif isinstance(cluster, int):
+        yield from _processes(work, pieces, cluster, progress)
+    else:
+        with _client(cluster) as client:
+            yield from _dask(client, work, pieces, progress)
+
+
+def _told(answers: Iterator[Answer], total: int, progress: Progress | None) -> Iterator[Answer]:
+    for done, answer in enumerate(answers, 1):
+        yield answer
+        if progress is not None:
+            progress(done, total)
+
+
+def _processes(
+    work: Callable[[Piece], Answer], pieces: Sequence[Piece], count: int, progress: Progress | None
+) -> Iterator[Answer]:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    # spawned, not forked: a fork of a process with threads (a client, a terminal's progress) may hang
+    with ProcessPoolExecutor(min(count, len(pieces)), mp_context=get_context("spawn")) as pool:
+        yield from _told(pool.map(work, pieces), len(pieces), progress)
+
+
+@contextmanager
+def _client(cluster: Client | str) -> Iterator[Client]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UsageError(
+            "a cluster needs the package distributed, which is not installed: pip install 'mtmeta[cluster]'"
+        ) from None
+    if isinstance(cluster, Client):
+        yield cluster
+        return
+    if not isinstance(cluster, str):
+        raise UsageError(
+            f"cluster={cluster!r}: give a number of processes, the address of a scheduler such as "
+            "'tcp://host:8786', or a distributed.Client"
+        )
+    try:
+        client = Client(cluster, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as why:
+        raise UsageError(f"no Dask scheduler answers at {cluster}: {why}") from why
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _dask(
+    client: Client, work: Callable[[Piece], Answer], pieces: Sequence[Piece], progress: Progress | None
+) -> Iterator[Answer]:
+    """Submit all pieces; those of a worker that dies are given to another by the scheduler."""
+    from distributed import KilledWorker, as_completed
+
+    futures = client.map(work, pieces, pure=False)
+    try:
+        if progress is not None:
+            for done, _ in enumerate(as_completed(futures), 1):
+                progress(done, len(futures))
+        for future in futures:
+            yield future.result()
+    except KilledWorker as why:
+        raise ModelError(f"the cluster lost a piece of the work for good: {why}") from why
+    finally:
+        client.cancel(futures)
