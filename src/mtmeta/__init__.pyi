@@ -122,6 +122,8 @@ from mtmeta.models.compare import compare_models as compare_models, likelihood_r
 from mtmeta.models.dependent import Multilevel as Multilevel, rho_sensitivity as rho_sensitivity
 from mtmeta.models.empirical_priors import choose_priors as choose_priors, empirical_prior as empirical_prior
 from mtmeta.models.events import EventCounts as EventCounts, MantelHaenszel as MantelHaenszel, Peto as Peto
+from mtmeta.models.exact import ExactOddsRatio as ExactOddsRatio
+from mtmeta.models.glmm import CountsModel as CountsModel, RateCounts as RateCounts
 from mtmeta.models.permutation import permutation_test as permutation_test
 from mtmeta.models.pool import (
     CommonEffect as CommonEffect,

@@ -30,6 +30,9 @@ _NAMES = {
     "intervals",
     "why",
     "clubSandwich",
+    "model",
+    "lme4",
+    "BiasedUrn",
     "g",
 }
 
