@@ -336,7 +336,11 @@ def bubble(source: Source) -> AnyLayout:
 
 def specification_curve(source: Source) -> AnyLayout:
     run = source.run("cardiac-anxiety")
-    rows = {"one a trial": run.effects, "all": run.selected}
+    largest = int(np.argmax(np.abs(run.effects.yi)))
+    assert run.effects.columns is not None
+    name = run.effects.columns["label"].iloc[largest]
+    others = run.effects.subset(np.arange(run.effects.k) != largest)
+    rows = {"all": run.effects, f"without {name}": others}
     named = [
         (
             {"records": kept, "τ²": tau2, "interval": ci},
@@ -348,9 +352,7 @@ def specification_curve(source: Source) -> AnyLayout:
         for ci in ("Wald", "HKSJ")
     ]
     main = next(
-        i
-        for i, (choice, _, _) in enumerate(named)
-        if list(choice.values()) == ["one a trial", "REML", "HKSJ"]
+        i for i, (choice, _, _) in enumerate(named) if list(choice.values()) == ["all", "REML", "HKSJ"]
     )
     return specification_layout(multiverse(named), main=main, title=run.analysis.title)
 
