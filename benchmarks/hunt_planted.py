@@ -317,6 +317,7 @@ def loosened(factor: float) -> Limits:
     return Limits(
         gap=usual.gap * factor,
         ratio=usual.ratio**factor,
+        turned=usual.turned**factor,
         apart=quantile_of("distance", 0.95) * factor,
         large=quantile_of("size", 0.9) * factor,
         huge=quantile_of("size", 0.99) * factor,

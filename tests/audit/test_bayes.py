@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from mtmeta.measures import measure_of
 from mtmeta.models.priors import Flat, HalfNormal, InverseGamma, LogNormal, LogStudentT, Normal, StudentT
 from mtmeta.records.folder import read_studies
 from mtmeta.records.locate import data_folder
+from mtmeta.reports.bayes_numbers import bayes_numbers
 from mtmeta.reports.bayes_words import bayes_sentence
 from mtmeta.reports.lock import lock_of_run, lock_text
+from mtmeta.reports.plots import forest_of, posterior_of, save_figures, stale_figures
 from mtmeta.reports.verify import compare_locks
 
 BAYESIAN = [
@@ -193,8 +196,6 @@ def test_another_prior_under_the_same_name_is_a_convention(lock: dict[str, Any])
         better="lower",
         level=0.95,
     )[0]
-    from mtmeta.reports.bayes_numbers import bayes_numbers
-
     old["results"]["bayes"][1] = {**bayes_numbers(was), "label": "empirical (mental health)"}
     verdict = compare_locks(old, lock)
     assert verdict.causes == ("convention",)
@@ -227,8 +228,6 @@ def test_sentences(runs: dict[str, AnalysisRun]) -> None:
 
 
 def test_a_conclusion_that_changes_is_said_first(runs: dict[str, AnalysisRun]) -> None:
-    from dataclasses import replace
-
     run = runs["schizophrenia-sans-short-term"]
     one = bayes_sentence(replace(run, bayes=run.bayes[1:]))
     assert one.startswith(
@@ -236,3 +235,28 @@ def test_a_conclusion_that_changes_is_said_first(runs: dict[str, AnalysisRun]) -
     )
     assert "under the prior the interval favours music: -0.47 [-0.83, -0.07]" in one
     assert bayes_sentence(replace(run, bayes=())) == ""
+
+
+# ---- the figures --------------------------------------------------------------------------
+
+
+def test_the_forest_shows_both_answers_and_the_posterior_has_its_own_figure(
+    runs: dict[str, AnalysisRun], tmp_path: Path
+) -> None:
+    run = runs["schizophrenia-gaf"]
+    names = [row.cells[0].text for row in forest_of(run).rows if row.kind == "pooled"]
+    assert names[1:] == ["Bayes (τ ~ half-normal(0.5))", "Bayes (τ² ~ log-t(5, −3.02, 2.27))"]
+    grid = posterior_of(run)
+    assert grid is not None
+    assert [plot.title for plot in grid.plots] == [
+        "τ ~ half-normal(0.5)",
+        "",
+        "τ² ~ log-t(5, −3.02, 2.27)",
+        "",
+    ]
+    assert posterior_of(replace(run, bayes=())) is None
+    written = save_figures(run, tmp_path / "gaf", formats=("svg",))
+    assert [p.name for p in written] == ["gaf.svg", "gaf.json", "gaf-posterior.svg", "gaf-posterior.json"]
+    assert stale_figures(run, tmp_path / "gaf") == []
+    assert any("mtmeta figures" in line for line in stale_figures(run, tmp_path / "other"))
+    assert stale_figures(replace(run, bayes=run.bayes[:1]), tmp_path / "gaf") != []

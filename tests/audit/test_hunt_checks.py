@@ -116,6 +116,101 @@ def test_a_faulty_row_is_named(data: Record, code: str) -> None:
     assert code in codes(trial(outcome(data)))
 
 
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        # t = 4.3 / (sqrt((29 * 9.8² + 29 * 10.4²) / 58) * sqrt(2 / 30)) = 1.648 by hand; F = t²
+        ({"t": 1.65}, None),
+        ({"t": -1.65}, None),
+        ({"f": 2.72}, None),
+        ({"t": 4.9}, "p-contradicts-values"),
+        ({"f": 24.0}, "p-contradicts-values"),
+        # the same spreads as standard errors give t = 1.648 / √30 = 0.301
+        ({"t": 0.3}, "se-as-sd"),
+        ({"f": 0.09}, "se-as-sd"),
+    ],
+)
+def test_a_printed_t_or_f_is_held_against_the_values(told: Record, code: str | None) -> None:
+    row = outcome(means(arm(30, 38.2, 9.8), arm(30, 42.5, 10.4), **told))
+    assert codes(trial(row)) == (set() if code is None else {code})
+
+
+def test_an_f_of_three_arms() -> None:
+    """F(2, 57) by hand: between 20·(2² + 0² + 2²)/2 = 80, within 16: F 5."""
+    arms = [
+        {"name": n, "role": role, "n": 20, "mean": m, "sd": 4.0}
+        for n, role, m in (("a", "music", 38.0), ("b", "music", 40.0), ("c", "control", 42.0))
+    ]
+    data = {"kind": "arms", "form": "means", "arms": arms, "rule": "combine"}
+    assert codes(trial(outcome({**data, "f": 5.0}))) == set()
+    assert codes(trial(outcome({**data, "f": 15.0}))) == {"p-contradicts-values"}
+
+
+def effect(estimate: float, **more: Any) -> Record:
+    usual = {"kind": "effect", "measure": "SMD", "n_music": 50, "n_control": 50, "se": 0.2}
+    return {**usual, "estimate": estimate, **more}
+
+
+def test_an_effect_with_both_se_and_interval_stands_in_its_middle() -> None:
+    assert codes(trial(outcome(effect(-0.15, ci_low=-0.54, ci_high=0.24)))) == set()
+    assert codes(trial(outcome(effect(0.15, ci_low=-0.54, ci_high=0.24)))) == {"asymmetric-interval"}
+
+
+def test_a_sign_is_held_against_another_time() -> None:
+    def both(post: float, late: float, **more: Any) -> set[str]:
+        later = outcome(effect(late), id="later", time="follow-up", **more)
+        return codes(trial(outcome(effect(post)), later))
+
+    assert both(-0.45, -0.4) == set()
+    assert both(0.38, -0.32) == {"sign-contradicts-report"}
+    # no more than chance
+    assert both(0.1, -0.1) == set()
+    # another comparator is another question
+    assert both(0.38, -0.32, comparator="other activity") == set()
+
+
+def test_the_other_trials_weigh_at_most_ten_times() -> None:
+    from mtmeta.audit.checks.outliers import Around
+    from mtmeta.audit.checks.signs import turned
+
+    alone = turned(0.3, 0.04, -0.3, 0.04, None)
+    # exp(0.18 / (0.08 - 0.04 + 0.04)) by hand
+    assert alone == pytest.approx(9.487735836358526)
+    assert turned(0.3, 0.04, -0.3, 0.04, Around(9, -3.0, 0.01, 5.0)) == pytest.approx(10.0 * alone)
+    assert turned(0.3, 0.04, -0.3, 0.04, Around(9, 0.3, 0.04, 0.0)) < alone
+
+
+def test_two_bivariate_densities() -> None:
+    """The likelihood ratio with others is that of scipy's multivariate normal."""
+    from scipy.stats import multivariate_normal
+
+    from mtmeta.audit.checks.outliers import Around
+    from mtmeta.audit.checks.signs import turned
+
+    v, w, s2, m, y, b = 0.07, 0.05, 0.09, -0.3, 0.35, -0.25
+    c = 0.5 * (v * w) ** 0.5
+    law = multivariate_normal([m, m], [[v + s2, c + s2], [c + s2, w + s2 + 0.04]])
+    assert turned(y, v, b, w, Around(9, m, s2, 0.0)) == pytest.approx(
+        law.pdf([-y, b]) / law.pdf([y, b]), rel=1e-12
+    )
+
+
+def test_one_author_with_the_same_arms_twice() -> None:
+    def pair(sizes: tuple[int, int], author: str = "Smith J") -> list[tuple[str, str]]:
+        one = trial(
+            outcome(means(arm(31, 38.2, 9.8), arm(28, 42.5, 10.4))), citation={"authors": ["Smith J"]}
+        )
+        two = trial(
+            outcome(means(arm(sizes[0], 36.1, 8.3), arm(sizes[1], 39.9, 9.1))),
+            name="b-2001",
+            citation={"authors": [author]},
+        )
+        return [(f.code, f.severity) for f in hunt(Studies.of([one, two]))]
+
+    assert pair((31, 28)) == pair((28, 31)) == [("overlapping-samples", "suspect")]
+    assert pair((31, 28), "Smyth J") == pair((30, 28)) == []
+
+
 def test_an_se_is_seen_from_the_other_trials_on_the_scale() -> None:
     others = [
         trial(outcome(means(arm(30, 38.0 + i, 9.5 + i / 5), arm(31, 41.0 + i, 10.1 + i / 7))), name=f"b-{i}")

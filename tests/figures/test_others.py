@@ -623,9 +623,9 @@ def test_a_posterior_is_drawn_with_its_own_numbers(posterior):
 def test_a_posterior_beside_a_classical_result(posterior):
     layout = forest_layout([random(bcg()), posterior])
     names = [r.cells[0].text for r in layout.rows if r.kind == "pooled"]
-    assert names == ["Random effects (DL)", "Bayesian random effects"]
+    assert names == ["Random effects (DL)", "Bayes (τ ~ half-normal(0.5))"]
     assert layout.foot[-1].startswith(
-        "Mean effect, Bayesian random effects: posterior median with 95% credible"
+        "Mean effect, Bayes (τ ~ half-normal(0.5)): posterior median with 95% credible"
     )
     assert layout.foot[-1].endswith("probability below the null >0.999")
     alone = forest_layout(posterior)

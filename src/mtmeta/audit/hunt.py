@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 
 from mtmeta.audit.checks import printed, times, twins
 from mtmeta.audit.checks.integers import impossible_means
-from mtmeta.audit.checks.outliers import implausible_effects
+from mtmeta.audit.checks.outliers import implausible_effects, surroundings
 from mtmeta.audit.checks.references import Retracted, doi_year, retraction_of
 from mtmeta.audit.checks.rows import EffectRow, Limits, Suspicion, effect_rows
+from mtmeta.audit.checks.signs import turned_signs
 from mtmeta.audit.checks.spread import spreads_of, suspect_spreads
 from mtmeta.audit.checks.totals import contradicted_weights
 from mtmeta.audit.checks.words import contradicted_words
@@ -76,6 +77,7 @@ def _suspicions(
     for effect in rows:
         by_study[effect.study.id][effect.outcome.id] = effect
     spreads = spreads_of([Row(study, outcome) for study in studies for outcome in study.outcomes])
+    around = surroundings(rows)
     told: set[str] = set()
     for done, study in enumerate(studies, 1):
         own = by_study[study.id]
@@ -84,13 +86,19 @@ def _suspicions(
             told.add(_where(suspicion))
             yield suspicion
         yield from twins.two_values(study, own)
-        yield from twins.opposite_signs(study, own)
+        signs = (*twins.opposite_signs(study, own), *turned_signs(study, own, around, limits))
+        yield from _once_a_pair(signs)
         yield from twins.same_numbers(study)
         yield from times.growing_n(study)
         if progress is not None and (done % 100 == 0 or done == len(studies)):
             progress(done, len(studies))
-    yield from twins.twin_trials(studies)
-    for suspicion in implausible_effects(rows, limits):
+    pairs = set()
+    for suspicion in (*twins.twin_trials(studies), *twins.same_people(studies)):
+        pair = frozenset(where.split("/")[0] for where in (_where(suspicion), *suspicion.others))
+        if suspicion.code != "overlapping-samples" or pair not in pairs:
+            pairs.add(pair)
+            yield suspicion
+    for suspicion in implausible_effects(rows, around, limits):
         # a row whose own numbers speak already needs no second voice
         if _where(suspicion) not in told:
             yield suspicion
@@ -126,6 +134,16 @@ def _once(suspicions: tuple[Suspicion, ...]) -> Iterator[Suspicion]:
         key = (str(suspicion.evidence) if whole else _where(suspicion), suspicion.code)
         if key not in seen:
             seen.add(key)
+            yield suspicion
+
+
+def _once_a_pair(suspicions: tuple[Suspicion, ...]) -> Iterator[Suspicion]:
+    """Leave out what was said of the same two rows already."""
+    seen: set[frozenset[str]] = set()
+    for suspicion in suspicions:
+        pair = frozenset((_where(suspicion), *suspicion.others))
+        if pair not in seen:
+            seen.add(pair)
             yield suspicion
 
 

@@ -44,7 +44,7 @@ def figures(
     from mtmeta.cli.places import project_of
     from mtmeta.errors import MtmetaError
     from mtmeta.records.folder import read_studies
-    from mtmeta.reports.plots import save_forest, stale_figure
+    from mtmeta.reports.plots import save_figures, stale_figures
 
     project = project_of(analyses, studies, out)
     chosen = tuple(f.strip() for f in formats.split(",") if f.strip())
@@ -58,9 +58,9 @@ def figures(
             try:
                 result = run_analysis(item.analysis, records)
                 if check:
-                    failed += [f"{target}: {line}" for line in stale_figure(result, target)]
+                    failed += [f"{target}: {line}" for line in stale_figures(result, target)]
                 else:
-                    written += save_forest(
+                    written += save_figures(
                         result,
                         target,
                         formats=chosen,

@@ -93,9 +93,9 @@ def write_outputs(
     from mtmeta.reports.lock import lock_of_run, lock_text
 
     if draw:
-        from mtmeta.reports.plots import save_forest
+        from mtmeta.reports.plots import save_figures
 
-        save_forest(result, project.figures / result.analysis.name)
+        save_figures(result, project.figures / result.analysis.name)
     write_atomic(project.lock_of(item.path), lock_text(lock_of_run(result, item.path, records)))
 
 

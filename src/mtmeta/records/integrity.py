@@ -332,11 +332,12 @@ def _scores(path: str, node: BaseModel, value: str, limits: tuple[float, float])
         return
     low, high = limits
     shown = f"{_shown(low)} to {_shown(high)}"
+    values = vars(node)
     for name in ("mean", "median", "q1", "q3", "min", "max"):
-        score = getattr(node, name, None)
+        score = values.get(name)
         if isinstance(score, float) and not low <= score <= high:
             yield f".{name}", f"{_shown(score)} lies outside the scale's {shown}"
-    sd, n = getattr(node, "sd", None), getattr(node, "n", None)
+    sd, n = values.get("sd"), values.get("n")
     if isinstance(sd, float):
         # Half of the people at either end give the largest SD there can be.
         largest = (

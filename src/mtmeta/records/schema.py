@@ -251,7 +251,14 @@ class _Data(Model):
     note: Text | None = None
 
 
-class Means(_Data):
+class _Values(_Data):
+    t: Number | None = None
+    """The t printed beside the values, with whatever sign; only its size is compared."""
+    f: Annotated[float, Field(ge=0)] | None = None
+    """The F of all groups printed beside the values."""
+
+
+class Means(_Values):
     """Means and SDs (or SE, or interval) of two arms."""
 
     kind: Literal["means"]
@@ -259,7 +266,7 @@ class Means(_Data):
     control: GroupMeans
 
 
-class Changes(_Data):
+class Changes(_Values):
     """Changes from baseline of two arms."""
 
     kind: Literal["changes"]
@@ -414,7 +421,7 @@ class ArmValues(Model):
     events: Count | None = None
 
 
-class Arms(_Data):
+class Arms(_Values):
     """Three or more arms side by side; the record says which are music and which control."""
 
     kind: Literal["arms"]

@@ -1,9 +1,10 @@
-"""The forest plot of an analysis, as its files."""
+"""The figures of an analysis, as their files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +12,41 @@ from mtmeta.audit.run import AnalysisRun
 
 if TYPE_CHECKING:
     from mtmeta.figures.api import AnyLayout
+    from mtmeta.figures.layout.plot import GridLayout, PlotLayout
     from mtmeta.figures.layout.table import ForestLayout
 
-__all__ = ["forest_of", "layout_svg", "save_forest", "stale_figure"]
+__all__ = ["forest_of", "layout_svg", "posterior_of", "save_figures", "stale_figures"]
 
 
 def forest_of(run: AnalysisRun, *, style: str = "plain") -> ForestLayout:
-    """Return the layout of an analysis' forest plot; groups stand apart where the analysis has them."""
+    """Return the layout of an analysis' forest plot.
+
+    Groups stand apart where the analysis has them; else the Bayesian answers stand under the classical one.
+    """
     from mtmeta.figures.layout.forest import forest_layout
 
     return forest_layout(
-        run.result if run.subgroups is None else run.subgroups,
+        [run.result, *(b.result for b in run.bayes)] if run.subgroups is None else run.subgroups,
         better=run.analysis.better,
         title=run.analysis.title,
         level=run.analysis.model.level,
         style=style,  # type: ignore[arg-type]
     )
+
+
+def posterior_of(run: AnalysisRun, *, style: str = "plain") -> GridLayout | None:
+    """Return the layout of prior and posterior, a row of panels for each pair of priors; None without."""
+    if not run.bayes:
+        return None
+    from mtmeta.figures.layout.posterior import posterior_layout
+    from mtmeta.figures.layout.protocols import prior_words
+
+    plots: list[PlotLayout] = []
+    for one in run.bayes:
+        grid = posterior_layout(one.result, style=style)  # type: ignore[arg-type]  # checked there
+        words = prior_words(one.result.tau_prior)
+        plots += [replace(plot, title=words if i == 0 else "") for i, plot in enumerate(grid.plots)]
+    return replace(grid, plots=tuple(plots), columns=2, title=run.analysis.title)
 
 
 def layout_svg(layout: AnyLayout) -> str:
@@ -40,7 +60,7 @@ def layout_svg(layout: AnyLayout) -> str:
     return render(figure, "svg", alt=alt_text(layout)).decode()
 
 
-def save_forest(
+def save_figures(
     run: AnalysisRun,
     path: Path,
     *,
@@ -50,7 +70,7 @@ def save_forest(
     width: float | str | None = None,
     outline: bool = False,
 ) -> tuple[Path, ...]:
-    """Draw the forest plot of an analysis and write it with its layout, all files or none.
+    """Draw what an analysis has: its forest plot and, with priors, ``-posterior``; all files or none each.
 
     Parameters
     ----------
@@ -65,27 +85,37 @@ def save_forest(
     Returns
     -------
     tuple of Path
-        The files written; the last is the layout as JSON, which holds every number drawn.
+        The files written; with each figure its layout as JSON, which holds every number drawn.
     """
-    from mtmeta.figures.draw.forest import draw_forest, forest_axes
+    from mtmeta.figures.api import draw_layout
     from mtmeta.figures.files import save
     from mtmeta.figures.layout.words import alt_text
 
-    layout = forest_of(run, style=style)
-    ax = forest_axes(layout, width=width)  # type: ignore[arg-type]  # checked there
-    figure = draw_forest(layout, ax).get_figure(root=True)
-    assert figure is not None
-    return save(figure, path, formats=formats, dpi=dpi, outline=outline, alt=alt_text(layout), layout=layout)
+    written: list[Path] = []
+    for name, layout in _layouts(run, path, style=style):
+        figure = draw_layout(layout, width=width).get_figure(root=True)  # type: ignore[arg-type]
+        assert figure is not None
+        written += save(
+            figure, name, formats=formats, dpi=dpi, outline=outline, alt=alt_text(layout), layout=layout
+        )
+    return tuple(written)
 
 
-def stale_figure(run: AnalysisRun, path: Path) -> list[str]:
-    """Say where the figure beside a layout no longer follows from its data; empty when it does.
+def _layouts(run: AnalysisRun, path: Path, *, style: str) -> Iterator[tuple[Path, ForestLayout | GridLayout]]:
+    yield path, forest_of(run, style=style)
+    posterior = posterior_of(run, style=style)
+    if posterior is not None:
+        yield path.with_name(f"{path.name}-posterior"), posterior
+
+
+def stale_figures(run: AnalysisRun, path: Path) -> list[str]:
+    """Say where the figures beside their layouts no longer follow from the data; empty when they do.
 
     Parameters
     ----------
     run : AnalysisRun
     path : Path
-        Of the figure, without suffix; its ``.json`` is read.
+        Of the forest plot, without suffix; the ``.json`` of each figure is read.
 
     Returns
     -------
@@ -94,9 +124,14 @@ def stale_figure(run: AnalysisRun, path: Path) -> list[str]:
     """
     from mtmeta.figures.layout.base import differences
 
-    beside = path.with_name(f"{path.name}.json")
-    if not beside.is_file():
-        return [f"there is no {beside}; draw the figure with mtmeta figures"]
-    old: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
-    style = old.get("style", {}).get("name", "plain")
-    return differences(old, json.loads(forest_of(run, style=style).to_json()))
+    told: list[str] = []
+    for name, _ in _layouts(run, path, style="plain"):
+        beside = name.with_name(f"{name.name}.json")
+        if not beside.is_file():
+            told.append(f"there is no {beside}; draw the figure with mtmeta figures")
+            continue
+        old: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
+        style = old.get("style", {}).get("name", "plain")
+        layout = dict(_layouts(run, path, style=style))[name]
+        told += differences(old, json.loads(layout.to_json()))
+    return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from mtmeta.audit.checks.rows import EffectRow, Limits, Suspicion
 
-__all__ = ["distances", "implausible_effects", "quantile_of"]
+__all__ = ["Around", "distances", "implausible_effects", "quantile_of", "surroundings"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -23,6 +24,27 @@ _HUGE, _APART, _LARGE = 0.99, 0.95, 0.9
 _DEFAULT = Limits()
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the others of its set say about a row.
+
+    Attributes
+    ----------
+    k : int
+        Number of others.
+    centre, variance : float
+        Their median, and the variance with which a further effect without sampling error lies around it;
+        NaN where they are fewer than three.
+    distance : float
+        Robust distance of the row from them, likewise.
+    """
+
+    k: int
+    centre: float
+    variance: float
+    distance: float
+
+
 def distances(yi: FloatArray, vi: FloatArray) -> FloatArray:
     r"""Robust distance of each effect from the others of its set.
 
@@ -31,20 +53,50 @@ def distances(yi: FloatArray, vi: FloatArray) -> FloatArray:
     scale, so that an outlier does not hide itself; in a set of more than 200 one effect moves neither, and
     the medians are those of all.
     """
+    centre, variance = _others(yi, vi)
+    out: FloatArray = (yi - centre) / np.sqrt(vi + variance)
+    return out
+
+
+def _others(yi: FloatArray, vi: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return for each effect the median of the others and the variance around it."""
     k = len(yi)
     if k > _MANY:
-        centre = float(np.median(yi))
-        spread = 1.4826 * float(np.median(np.abs(yi - centre)))
-        whole: FloatArray = (yi - centre) / np.sqrt(vi + spread * spread + float(np.median(vi)) / k)
-        return whole
-    out = np.empty(k)
-    for i in range(k):
-        others, variances = np.delete(yi, i), np.delete(vi, i)
-        centre = float(np.median(others))
-        spread = 1.4826 * float(np.median(np.abs(others - centre)))
-        scale = math.sqrt(float(vi[i]) + spread * spread + float(np.median(variances)) / (k - 1))
-        out[i] = (yi[i] - centre) / scale
-    return out
+        middle = float(np.median(yi))
+        spread = 1.4826 * float(np.median(np.abs(yi - middle)))
+        return np.full(k, middle), np.full(k, spread * spread + float(np.median(vi)) / k)
+    rest = ~np.eye(k, dtype=bool)
+    effects = np.broadcast_to(yi, (k, k))[rest].reshape(k, k - 1)
+    variances = np.median(np.broadcast_to(vi, (k, k))[rest].reshape(k, k - 1), axis=1)
+    centres = np.median(effects, axis=1)
+    spreads = 1.4826 * np.median(np.abs(effects - centres[:, None]), axis=1)
+    return centres, spreads**2 + variances / (k - 1)
+
+
+def surroundings(rows: tuple[EffectRow, ...]) -> dict[tuple[str, str], Around]:
+    """Return by trial and outcome what the others of its set say.
+
+    Of fewer than three others only the median is told; of none, nothing.
+    """
+    sets, where = _sets(rows)
+    measured: dict[Key, tuple[FloatArray, FloatArray, FloatArray]] = {}
+    at: dict[Key, dict[int, int]] = {}
+    found: dict[tuple[str, str], Around] = {}
+    for row, key in zip(rows, where, strict=True):
+        members = sets[key]
+        if key not in measured:
+            yi, vi = np.array([m.g for m in members]), np.array([m.v for m in members])
+            if len(members) < 2:
+                continue
+            centres, variances = _others(yi, vi)
+            if len(members) < _FEWEST:
+                variances = np.full(len(members), math.nan)
+            measured[key] = centres, variances, (yi - centres) / np.sqrt(vi + variances)
+            at[key] = {id(m): i for i, m in enumerate(members)}
+        i = at[key][id(row)]
+        centre, variance, distance = (float(x[i]) for x in measured[key])
+        found[row.study.id, row.outcome.id] = Around(len(members) - 1, centre, variance, distance)
+    return found
 
 
 @cache
@@ -73,30 +125,26 @@ def quantile_of(what: str, quantile: float) -> float:
     return float((size if what == "size" else distance)[np.flatnonzero(at == quantile)[0]])
 
 
-def implausible_effects(rows: tuple[EffectRow, ...], limits: Limits = _DEFAULT) -> Iterator[Suspicion]:
+def implausible_effects(
+    rows: tuple[EffectRow, ...],
+    around: dict[tuple[str, str], Around],
+    limits: Limits = _DEFAULT,
+) -> Iterator[Suspicion]:
     """Find effects that stand apart from their set, or are larger than trials ever show.
 
     The remedy depends on what divides them by: where the effect divided by the square root of the arm size
     falls among the others, an SE was probably read as an SD.
     """
-    sets, where = _sets(rows)
     far = quantile_of("distance", _APART) if limits.apart is None else limits.apart
     large = quantile_of("size", _LARGE) if limits.large is None else limits.large
     largest = quantile_of("size", _HUGE) if limits.huge is None else limits.huge
-    measured: dict[Key, tuple[FloatArray, FloatArray]] = {}
-    position = {key: {id(m): i for i, m in enumerate(members)} for key, members in sets.items()}
-    for row, key in zip(rows, where, strict=True):
-        members = sets[key]
-        if key not in measured:
-            yi, vi = np.array([m.g for m in members]), np.array([m.v for m in members])
-            measured[key] = yi, distances(yi, vi) if len(members) >= _FEWEST else np.full(len(yi), math.nan)
-        yi, z = measured[key]
-        i = position[key][id(row)]
-        apart = abs(z[i]) > far
+    for row in rows:
+        others = around.get((row.study.id, row.outcome.id))
+        apart = others is not None and abs(others.distance) > far
         huge = abs(row.g) > largest
         # in a small set, or one that is wild throughout, only an effect that is large in itself counts
         if huge or (apart and abs(row.g) > large):
-            yield _suspicion(row, np.delete(yi, i), float(z[i]), huge)
+            yield _suspicion(row, others, huge)
 
 
 Key = tuple[str, str]
@@ -118,8 +166,8 @@ def _sets(rows: tuple[EffectRow, ...]) -> tuple[dict[Key, list[EffectRow]], list
     return sets, where
 
 
-def _suspicion(row: EffectRow, others: FloatArray, z: float, huge: bool) -> Suspicion:
-    centre = float(np.median(others)) if len(others) else math.nan
+def _suspicion(row: EffectRow, others: Around | None, huge: bool) -> Suspicion:
+    centre, z = (math.nan, math.nan) if others is None else (others.centre, others.distance)
     size = row.arm_size
     as_se = row.g / math.sqrt(size) if size else math.nan
     fits = bool(size) and abs(as_se - (0.0 if math.isnan(centre) else centre)) < abs(row.g - centre) / 3.0

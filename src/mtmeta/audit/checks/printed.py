@@ -89,52 +89,86 @@ def _printed(text: str) -> tuple[float, float] | None:
 
 
 def contradicted_p(row: Row, limits: Limits = _DEFAULT) -> Iterator[Suspicion]:
-    """Recompute the P value from means, spreads and sizes and hold it against the printed one.
+    """Recompute the test from means, spreads and sizes and hold it against the printed P value, t and F.
 
-    Where the printed P follows from the same numbers with the spreads read as standard errors, that is said
-    instead: an SE was called an SD.
+    Where what is printed follows from the same numbers with the spreads read as standard errors, that is said
+    instead: an SE was called an SD. Each is compared as a normal deviate, to its printed digits; one finding
+    a row is enough.
     """
-    data = row.outcome.data
     groups = _groups(row)
-    if groups is None or data.p is None:
+    if groups is None:
         return
-    open_range = _printed(data.p)
-    if open_range is None:
-        return
-    low, high = open_range
-    p, p_se = _p_of(groups), _p_of(groups, spread_is_se=True)
+    for name, text, (low, high) in _tests_beside(row, groups):
+        p, p_se = _p_of(groups), _p_of(groups, spread_is_se=True)
 
-    def gap(value: float) -> float:
-        z = _deviate(value)
-        return max(low - z, z - high, 0.0)
+        def gap(value: float, low: float = low, high: float = high) -> float:
+            z = _deviate(value)
+            return max(low - z, z - high, 0.0)
 
-    if gap(p) <= limits.gap:
+        if gap(p) <= limits.gap:
+            continue
+        ours, ours_se = (_in_terms(name, groups, spread_is_se=se) for se in (False, True))
+        evidence: dict[str, float | str] = {
+            f"{name.lower()}_printed": text,
+            f"{name.lower()}_from_values": ours,
+            f"{name.lower()}_if_sd_is_se": ours_se,
+        }
+        if p < p_se and gap(p_se) <= limits.gap:
+            yield Suspicion(
+                "se-as-sd",
+                row,
+                f"the printed values give {name} {ours:.2g} and the source prints {text}; read as standard "
+                f"errors they give {ours_se:.2g}",
+                evidence,
+                "look up whether the printed ± is an SE; if so write se instead of sd",
+            )
+        else:
+            yield Suspicion(
+                "p-contradicts-values",
+                row,
+                f"the printed values give {name} {ours:.2g}, the source prints {text}; as standard errors "
+                f"they would give {ours_se:.2g}",
+                evidence,
+                "look up the values and the test; do not pool before it is clear",
+            )
         return
-    evidence: dict[str, float | str] = {"p_printed": data.p, "p_from_values": p, "p_if_sd_is_se": p_se}
-    if p < p_se and gap(p_se) <= limits.gap:
-        yield Suspicion(
-            "se-as-sd",
-            row,
-            f"the printed values give P {p:.2g} and the source prints {data.p}; read as standard errors they "
-            f"give {p_se:.2g}",
-            evidence,
-            "look up whether the printed ± is an SE; if so write se instead of sd",
-        )
-    else:
-        yield Suspicion(
-            "p-contradicts-values",
-            row,
-            f"the printed values give P {p:.2g}, the source prints {data.p}; as standard errors they would "
-            f"give {p_se:.2g}",
-            evidence,
-            "look up the values and the test; do not pool before it is clear",
-        )
+
+
+def _tests_beside(row: Row, groups: list[_Group]) -> Iterator[tuple[str, str, tuple[float, float]]]:
+    """Yield what is printed of a test: its name, its text, and the range of deviates that it leaves open."""
+    data = row.outcome.data
+    printed_p = None if data.p is None else _printed(data.p)
+    if data.p is not None and printed_p is not None:
+        yield "P", data.p, printed_p
+    if not isinstance(data, rec.Means | rec.Changes | rec.Arms):
+        return
+    _, df1, df2 = _anova(groups)
+    for name, value in (("t", data.t), ("F", data.f)):
+        if value is None or (name == "t" and len(groups) != 2):
+            continue
+        half = 0.5 * ulp(value)
+        small, large = max(abs(value) - half, 0.0), abs(value) + half
+        yield name, f"{value:g}", (_deviate_of(name, small, df1, df2), _deviate_of(name, large, df1, df2))
+
+
+def _deviate_of(name: str, value: float, df1: float, df2: float) -> float:
+    from scipy.special import fdtrc
+
+    return _deviate(float(fdtrc(df1, df2, value * value if name == "t" else value)))
+
+
+def _in_terms(name: str, groups: list[_Group], *, spread_is_se: bool) -> float:
+    """Return P, the size of t, or F, as it follows from the values."""
+    if name == "P":
+        return _p_of(groups, spread_is_se=spread_is_se)
+    f = _anova(groups, spread_is_se=spread_is_se)[0]
+    return math.sqrt(f) if name == "t" else f
 
 
 def off_centre(row: Row) -> Iterator[Suspicion]:
     """Find an interval that does not centre its estimate on the scale on which it was made."""
     data = row.outcome.data
-    if not isinstance(data, rec.IntervalEffect):
+    if not isinstance(data, rec.IntervalEffect | rec.Effect) or data.ci_low is None or data.ci_high is None:
         return
     low, high, estimate = data.ci_low, data.ci_high, data.estimate
     if not low < estimate < high:
@@ -154,7 +188,7 @@ def off_centre(row: Row) -> Iterator[Suspicion]:
             "ci_low": data.ci_low,
             "ci_high": data.ci_high,
         }
-        other = _other_scale(data)
+        other = _other_scale(data, data.ci_low, data.ci_high)
         if other is not None:
             yield Suspicion(
                 "log-as-natural" if data.scale == "natural" else "natural-as-log",
@@ -174,11 +208,11 @@ def off_centre(row: Row) -> Iterator[Suspicion]:
         )
 
 
-def _other_scale(data: rec.IntervalEffect) -> str | None:
+def _other_scale(data: rec.IntervalEffect | rec.Effect, low: float, high: float) -> str | None:
     """Name the scale on which the interval of a ratio does centre its estimate, if that is the other one."""
     if data.measure not in RATIOS:
         return None
-    low, high, estimate = data.ci_low, data.ci_high, data.estimate
+    estimate = data.estimate
     slack = 0.25 * (ulp(low) + ulp(high)) + 0.5 * ulp(estimate)
     if data.scale == "log":
         if min(low, estimate) <= 0:

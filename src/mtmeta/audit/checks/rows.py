@@ -32,6 +32,9 @@ class Limits:
     ratio : float
         Likelihood ratio of the error against its absence. A hundred outweighs a prior of one such error in
         fifty rows twice over.
+    turned : float
+        The same for a sign that another time of the trial contradicts. At ten, 2 of 100 pairs of times in
+        clean simulated trials are named.
     apart : float
         Distance from the set in standard deviations: 95 of 100 Cochrane effects are nearer to theirs.
     large, huge : float
@@ -40,6 +43,7 @@ class Limits:
 
     gap: float = 0.5
     ratio: float = 100.0
+    turned: float = 10.0
     apart: float | None = None
     large: float | None = None
     huge: float | None = None
@@ -93,12 +97,9 @@ class Suspicion:
     severity: Severity = "suspect"
 
 
-def _arm(n: int | None, value: object) -> Arm:
-    def number(name: str) -> float:
-        found = getattr(value, name, None)
-        return math.nan if found is None else float(found)
-
-    return Arm(math.nan if n is None else float(n), number("mean"), number("sd"), number("se"))
+def _arm(n: int | None, value: rec.MeanSD) -> Arm:
+    mean, sd, se = (math.nan if x is None else x for x in (value.mean, value.sd, value.se))
+    return Arm(math.nan if n is None else float(n), mean, sd, se)
 
 
 def arms_of(outcome: Outcome, when: str = "outcome") -> tuple[Arm, Arm] | None:
@@ -116,18 +117,18 @@ def arms_of(outcome: Outcome, when: str = "outcome") -> tuple[Arm, Arm] | None:
         None where the row holds no raw means of two arms at that time.
     """
     data = outcome.data
+    parts: list[tuple[int | None, rec.MeanSD | None]]
     if isinstance(data, rec.Means):
-        parts = [
-            (g.n, g if when == "outcome" else getattr(g, when, None)) for g in (data.music, data.control)
-        ]
+        if when not in ("outcome", "baseline"):
+            return None
+        parts = [(g.n, g if when == "outcome" else g.baseline) for g in (data.music, data.control)]
     elif isinstance(data, rec.Changes):
         name = "change" if when == "outcome" else when
         parts = [(g.n, getattr(g, name)) for g in (data.music, data.control)]
     else:
         return None
-    if any(value is None for _, value in parts):
-        return None
-    return _arm(*parts[0]), _arm(*parts[1])
+    (n1, one), (n2, two) = parts
+    return None if one is None or two is None else (_arm(n1, one), _arm(n2, two))
 
 
 def ulp(value: float) -> float:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import combinations
 from typing import Any
 
-from mtmeta.audit.checks.rows import EffectRow, Suspicion
+from mtmeta.audit.checks.rows import EffectRow, Suspicion, arms_of, sizes_of
 from mtmeta.effects.select import Row
-from mtmeta.records.schema import Study
+from mtmeta.records.schema import Outcome, Study
 
-__all__ = ["doi_twice", "opposite_signs", "same_numbers", "twin_trials", "two_values"]
+__all__ = ["doi_twice", "opposite_signs", "same_numbers", "same_people", "twin_trials", "two_values"]
 
 # Digits that numbers must carry together before their being equal is no accident
 _DIGITS = 8
-# More trials than this with the same numbers are each held against the first alone
+# More trials than this with the same numbers are each held against the first alone, and more of one surname
+# are probably of several people
 _MANY = 6
 
 
-_WORDS = {"note", "p", "as_printed", "n_total", "level", "adjusted_for"}
+_WORDS = {"note", "p", "t", "f", "as_printed", "n_total", "level", "adjusted_for"}
 
 
 def _numbers(data: Any) -> dict[str, Any]:
@@ -136,6 +138,58 @@ def _duplicate(pairs: list[tuple[Row, Row]]) -> Suspicion:
         others=tuple(rows),
         source="von Elm 2004, JAMA 291:974 (duplicate publication)",
     )
+
+
+def same_people(studies: Iterable[Study]) -> Iterator[Suspicion]:
+    """Find trials of one condition by one first author with the same sizes of both arms.
+
+    Their numbers differ, so that they may report other outcomes or times of the same people. Arms of one and
+    the same size are planned often (twenty and twenty): where they are the only match, it is a note.
+    """
+    groups: dict[tuple[str, str], list[Study]] = defaultdict(list)
+    for study in studies:
+        author = _first_author(study)
+        if author is not None:
+            groups[author, study.conditions[0]].append(study)
+    for (author, _), found in groups.items():
+        for one, two in combinations(found, 2):
+            shared = _arm_sizes(one).keys() & _arm_sizes(two).keys()
+            if not shared:
+                continue
+            # of many trials under one surname some have equal arms by chance
+            told = (any(a != b for a, b in shared) or len(shared) > 1) and len(found) <= _MANY
+            size = max(shared)
+            first, second = _arm_sizes(one)[size], _arm_sizes(two)[size]
+            yield Suspicion(
+                "overlapping-samples",
+                Row(one, first),
+                f"{one.id} and {two.id}, both of {author.title()}, have arms of {size[0]:g} and {size[1]:g}: "
+                "perhaps two reports of the same people",
+                {"arms": f"{size[0]:g} and {size[1]:g}"},
+                "compare places, dates and registration; let the people count once",
+                others=(f"{two.id}/{second.id}",),
+                source="von Elm 2004, JAMA 291:974 (duplicate publication)",
+                severity="suspect" if told else "note",
+            )
+
+
+def _first_author(study: Study) -> str | None:
+    """Return the surname of the first author, without authors that of a label such as ``White 1999``."""
+    if study.citation.authors:
+        return study.citation.authors[0].split()[0].strip(",").casefold()
+    named = re.match(r"(\w[\w'-]+)(?: et al\.?)?,? (?:19|20)\d\d[a-z]?\b", study.label)
+    return None if named is None else named[1].casefold()
+
+
+def _arm_sizes(study: Study) -> dict[tuple[float, float], Outcome]:
+    """Return the sizes of both arms, the smaller first, with the first outcome that tells them."""
+    found: dict[tuple[float, float], Outcome] = {}
+    for outcome in study.outcomes:
+        arms = arms_of(outcome)
+        sizes = sizes_of(outcome) if arms is None else (arms[0].n, arms[1].n)
+        if sizes is not None and min(sizes) > 1:  # NaN is not
+            found.setdefault((min(sizes), max(sizes)), outcome)
+    return found
 
 
 def two_values(study: Study, rows: dict[str, EffectRow]) -> Iterator[Suspicion]:

@@ -273,8 +273,8 @@ def posterior_layout(
 def _grid(
     about: Any, *, low: float | None = None, points: int = 161
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Places over the central 99.8% of a distribution, or from a bound on."""
-    ends = [float(v) for v in about.quantile([0.001, 0.999])]
+    """Places over the central 99.8% of a distribution, or from a bound on over 99%."""
+    ends = [float(v) for v in about.quantile([0.001, 0.999 if low is None else 0.99])]
     return np.linspace(ends[0] if low is None else low, ends[1], points)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,6 +22,7 @@ __all__ = [
     "is_random",
     "model_words",
     "predicts",
+    "prior_words",
     "short_name",
     "shown",
     "two_arms",
@@ -174,16 +176,28 @@ _MODELS = {
     "MantelHaenszel": "Mantel-Haenszel",
     "Peto": "Peto",
     "Multilevel": "Multilevel model",
-    "BayesRandomEffects": "Bayesian random effects",
+    "BayesRandomEffects": "Bayes",
     "HenmiCopas": "Henmi-Copas",
     "IVhet": "IVhet",
 }
 
 
+def prior_words(prior: Any) -> str:
+    """Return a prior of the heterogeneity in a few signs, such as ``τ ~ half-normal(0.5)``."""
+    words = repr(prior).replace(', on="tau2"', "").replace("-", "−")
+    for name, short in (("LogStudentT", "log-t"), ("HalfT(", "half-t(")):
+        words = words.replace(name, short)
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", words).lower()
+    return f"{'τ²' if prior.on == 'tau2' else 'τ'} ~ {words}"
+
+
 def model_words(result: PooledLike) -> str:
-    """Name of a result's model with its estimator, as a pooled row is labelled."""
+    """Name of a result's model with its estimator or prior, as a pooled row is labelled."""
     name = type(result.model).__name__
     words = _MODELS.get(name, name)
+    prior = getattr(result, "tau_prior", None)
+    if prior is not None:
+        return f"{words} ({prior_words(prior)})"
     estimator = getattr(result, "tau2_method", "none")
     given = f"τ² = {result.tau2:.4g}" if estimator == "given" else estimator
     return f"{words} ({given})" if estimator != "none" else words
