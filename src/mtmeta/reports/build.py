@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from mtmeta.audit.grade import Certainty, grade_of
 from mtmeta.audit.run import AnalysisRun
 from mtmeta.errors import UsageError
 from mtmeta.reports.bayes_table import bayes_section
@@ -26,7 +27,11 @@ from mtmeta.reports.document import (
     spans,
 )
 from mtmeta.reports.explorer import explorer_section
+from mtmeta.reports.findings import findings_section, findings_table
 from mtmeta.reports.locked import Locked
+from mtmeta.reports.plain import plain_section
+from mtmeta.reports.prose_analysis import prose_section
+from mtmeta.reports.references import cited_references
 from mtmeta.reports.results import results_section, sensitivity_section
 from mtmeta.reports.sections import (
     answer_blocks,
@@ -36,6 +41,7 @@ from mtmeta.reports.sections import (
     question_section,
 )
 from mtmeta.reports.selective import missing_section
+from mtmeta.reports.tables import trials_section
 from mtmeta.reports.words import count
 
 __all__ = ["report_of"]
@@ -71,25 +77,32 @@ def report_of(
         raise UsageError("there is no analysis to report; run at least one")
     sections: list[Section] = []
     locks = [Locked.of(run) for run in runs]
-    for done, (run, locked) in enumerate(zip(runs, locks, strict=True), 1):
-        sections.append(_analysis(run, locked))
+    rated = [grade_of(run) for run in runs]
+    for done, (run, locked, certainty) in enumerate(zip(runs, locks, rated, strict=True), 1):
+        sections.append(_analysis(run, locked, certainty))
         if progress is not None:
             progress(done, len(runs))
     if len(runs) > 1:
+        findings = findings_table(runs, locks, certainties=rated, jump="findings-")
         sections.insert(0, _overview(runs, locks))
+        sections.insert(1, Section("all-findings", "Summary of findings", (findings,)))
     sections += [_data_section(runs), _version_section()]
     chosen = title or (runs[0].analysis.title if len(runs) == 1 else f"{len(runs)} questions, pooled")
     return Document(
         chosen,
         tuple(sections),
+        cited_references(sections, {s.id: s for run in runs for s in run.studies}.values()),
         subtitle="Every number on this page is computed from what sources printed, and can be traced back.",
     )
 
 
-def _analysis(run: AnalysisRun, locked: Locked) -> Section:
+def _analysis(run: AnalysisRun, locked: Locked, certainty: Certainty) -> Section:
     parts = (
         question_section(run),
+        plain_section(run, locked, certainty=certainty, jump=f"results-{run.analysis.name}"),
+        findings_section(run, locked, certainty=certainty),
         flow_section(run, locked),
+        trials_section(run, locked),
         bias_section(run),
         forest_section(run),
         results_section(run, locked),
@@ -97,6 +110,7 @@ def _analysis(run: AnalysisRun, locked: Locked) -> Section:
         explorer_section(run),
         sensitivity_section(run),
         missing_section(run),
+        prose_section(run, locked, certainty=certainty),
     )
     return Section(
         f"analysis-{run.analysis.name}", run.analysis.title, answer_blocks(run, locked), tuple(parts)

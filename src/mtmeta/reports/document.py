@@ -41,6 +41,7 @@ __all__ = [
     "TableRow",
     "Tone",
     "blocks_of",
+    "cites_of",
     "doi_address",
     "numbers_of",
     "plain",
@@ -469,6 +470,13 @@ def _inlines(sections: Sequence[Section]) -> Iterator[Inline]:
             for detail in block.details:
                 for _, words in detail.pairs:
                     yield from words
+
+
+def cites_of(sections: Sequence[Section]) -> Iterator[str]:
+    """Yield the key of every citation, in reading order."""
+    for part in _inlines(sections):
+        if isinstance(part, Cite):
+            yield part.key
 
 
 def numbers_of(document: Document) -> Iterator[Number]:
