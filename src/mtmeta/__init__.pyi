@@ -1,5 +1,6 @@
 from mtmeta.diagnostics.adjust import bias_panel as bias_panel, pet_peese as pet_peese
 from mtmeta.diagnostics.gosh import gosh as gosh
+from mtmeta.diagnostics.gosh_clusters import gosh_clusters as gosh_clusters
 from mtmeta.diagnostics.influence import (
     baujat as baujat,
     cumulative as cumulative,
@@ -9,6 +10,7 @@ from mtmeta.diagnostics.influence import (
 from mtmeta.diagnostics.multiverse import multiverse as multiverse
 from mtmeta.diagnostics.multiverse_flips import multiverse_test as multiverse_test
 from mtmeta.diagnostics.selection import PUniformStar as PUniformStar, SelectionModel as SelectionModel
+from mtmeta.diagnostics.simulation import next_trial as next_trial, simulate as simulate
 from mtmeta.diagnostics.small_study import begg as begg, egger as egger, harbord as harbord, peters as peters
 from mtmeta.diagnostics.trim_fill import trim_and_fill as trim_and_fill
 from mtmeta.effects.association import (

@@ -256,3 +256,16 @@ def test_multiverse_refuses(project: Path, args: tuple[str, ...], words: str) ->
     done = mtmeta("multiverse", *args, cwd=project)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_multiverse_on_two_processes_says_the_same(project: Path) -> None:
+    shutil.copy(data_folder("analyses") / "cardiac-anxiety.yaml", project / "analyses")
+    args = ("multiverse", "analyses/cardiac-anxiety.yaml", "--no-draw", "--json", "--flips", "300")
+    here = mtmeta(*args, cwd=project)
+    there = mtmeta(*args, "--cluster", "2", cwd=project)
+    assert there.returncode == 0, there.stderr
+    assert there.stdout == here.stdout
+    assert there.stderr == ""  # a pipe gets no progress
+    nobody = mtmeta(*args, "--cluster", "tcp://127.0.0.1:9", cwd=project)
+    assert nobody.returncode == 1
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in nobody.stderr

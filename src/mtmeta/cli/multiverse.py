@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from mtmeta.audit.analysis import Analysis
     from mtmeta.audit.multiverse import Curve, MultiverseRun
+    from mtmeta.cli.console import Step
     from mtmeta.diagnostics.multiverse_flips import MultiverseTest
 
 __all__ = ["multiverse"]
@@ -31,6 +32,12 @@ def multiverse(
         int, typer.Option(min=0, help="Random sign flips of the joint test; 0 leaves it out.")
     ] = 999,
     seed: Annotated[int, typer.Option(min=0, help="Of the random sign flips.")] = 0,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Who does the sign flips: a Dask scheduler, tcp://host:8786, or so many processes."
+        ),
+    ] = None,
     open_: Annotated[
         int | None,
         typer.Option("--open", min=1, help="Write this point as an analysis file of its own, and stop."),
@@ -49,7 +56,7 @@ def multiverse(
     from mtmeta.cli.places import project_of
     from mtmeta.errors import MtmetaError, UsageError
     from mtmeta.records.folder import read_studies
-    from mtmeta.reports.multiverse import joint_test, multiverse_summary, save_multiverse
+    from mtmeta.reports.multiverse import multiverse_summary, save_multiverse
 
     project = project_of(analyses, studies, figures)
     named = read_analyses(project.analyses)
@@ -71,7 +78,7 @@ def multiverse(
         try:
             run = run_multiverse(item.analysis, records)
             with progress(f"{item.analysis.name}: sign flips") as step:
-                test = joint_test(run, flips=flips, seed=seed, progress=step) if flips else None
+                test = _test(run, flips, seed, cluster, step)
             if draw:
                 save_multiverse(run, project.figures)
             done.append((run, test))
@@ -88,6 +95,17 @@ def multiverse(
         note(line)
     if failed:
         raise typer.Exit(1)
+
+
+def _test(
+    run: MultiverseRun, flips: int, seed: int, cluster: str | None, step: Step
+) -> MultiverseTest | None:
+    from mtmeta.reports.multiverse import joint_test
+
+    if not flips:
+        return None
+    who = int(cluster) if cluster is not None and cluster.isdecimal() else cluster
+    return joint_test(run, flips=flips, seed=seed, cluster=who, progress=step)
 
 
 def _write_point(analysis: Analysis, number: int, folder: Path) -> Path:

@@ -68,12 +68,12 @@ def in_chunks(
     [1, 2, 3]
     """
     total = len(pieces)
-    if cluster is None or cluster == 1 or total == 0:
-        yield from _told(map(work, pieces), total, progress)
-    elif isinstance(cluster, bool) or (isinstance(cluster, int) and cluster < 1):
+    if isinstance(cluster, bool) or (isinstance(cluster, int) and cluster < 1):
         raise UsageError(
             f"cluster={cluster!r}: give a number of processes of 1 or more, an address or a Client"
         )
+    if cluster is None or cluster == 1 or total == 0:
+        yield from _told(map(work, pieces), total, progress)
     elif isinstance(cluster, int):
         yield from _processes(work, pieces, cluster, progress)
     else:
@@ -116,7 +116,7 @@ def _client(cluster: Client | str) -> Iterator[Client]:
             "'tcp://host:8786', or a distributed.Client"
         )
     try:
-        client = Client(cluster, timeout=10, set_as_default=False)
+        client = Client(cluster, timeout=5, set_as_default=False)
     except (OSError, ValueError) as why:
         raise UsageError(f"no Dask scheduler answers at {cluster}: {why}") from why
     try:
@@ -134,7 +134,7 @@ def _dask(
     futures = client.map(work, pieces, pure=False)
     try:
         if progress is not None:
-            for done, _ in enumerate(as_completed(futures), 1):
+            for done, _ in enumerate(as_completed(futures, loop=client.loop), 1):
                 progress(done, len(futures))
         for future in futures:
             yield future.result()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mtmeta.diagnostics.refit import BoolArray, refit
+from mtmeta.diagnostics.chunks import Cluster, Progress, in_chunks
+from mtmeta.diagnostics.refit import BoolArray, Fittable, FloatArray, batched, refit
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import check_choice
-from mtmeta.models.result import PoolModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,13 @@ _VALUES = ("estimate", "tau2", "i2", "k")
 
 
 def gosh(
-    model: PoolModel, es: EffectSizes, *, subsets: Literal["all"] | int = "all", seed: int = 0
+    model: Fittable,
+    es: EffectSizes,
+    *,
+    subsets: Literal["all"] | int = "all",
+    seed: int = 0,
+    cluster: Cluster = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Pool all subsets of the effects, or a random sample of them.
 
@@ -40,6 +47,10 @@ def gosh(
         from all of them, with replacement. As many as there are, or more, means all.
     seed : int, default 0
         Of the random subsets; a longer sample begins with the shorter one.
+    cluster : int, str or distributed.Client, optional
+        So many processes, or a Dask cluster; the answer is the same bit for bit.
+    progress : callable, optional
+        Called with the chunks of subsets done and their number.
 
     Returns
     -------
@@ -82,21 +93,57 @@ def gosh(
     k = es.k
     if k < 2:
         raise ModelError("GOSH needs at least 2 effects and there is 1")
-    total = _how_many(k, subsets)
-    every = subsets == "all" or (k <= MOST_STUDIES and int(subsets) >= 2**k - 1)
+    pieces = _pieces(k, subsets, seed)
+    total = sum(size for _, size, _ in pieces)
     values = np.empty((len(_VALUES), total))
     members = np.empty((k, total), dtype=np.bool_)
+    slim = replace(es, columns=None, moderators=None) if batched(model) else es  # less to send
     done = 0
-    for present in _all(k) if every else _sample(k, total, seed):
-        rows = slice(done, done + len(present))
-        fits = refit(model, es, present)
-        for name, row in zip(_VALUES, values, strict=True):
-            row[rows] = getattr(fits, name)
-        members[:, rows] = present.T
+    work = partial(_fit_piece, model, slim)
+    for piece, answers in zip(
+        pieces, in_chunks(work, pieces, cluster=cluster, progress=progress), strict=True
+    ):
+        rows = slice(done, done + piece[1])
+        values[:, rows] = answers
+        members[:, rows] = _members(k, piece).T
         done = rows.stop
     columns: dict[str, object] = dict(zip(_VALUES[:3], values, strict=False))
     columns["k"] = values[3].astype(np.int64)
     return pd.DataFrame({**columns, **dict(zip(_unique(es.study), members, strict=True))}, copy=False)
+
+
+_Piece = tuple[int, int, np.random.SeedSequence | None]
+"""First subset, how many, and the seed of a random piece."""
+
+
+def _pieces(k: int, subsets: str | int, seed: int) -> list[_Piece]:
+    total = _how_many(k, subsets)
+    every = subsets == "all" or (k <= MOST_STUDIES and int(subsets) >= 2**k - 1)
+    starts = range(0, total, _CHUNK)
+    sizes = [min(_CHUNK, total - start) for start in starts]
+    if every:
+        return [(start + 1, size, None) for start, size in zip(starts, sizes, strict=True)]
+    seeds = np.random.SeedSequence(seed).spawn(len(starts))
+    return list(zip(starts, sizes, seeds, strict=True))
+
+
+def _members(k: int, piece: _Piece) -> BoolArray:
+    """Return who is in the subsets of a piece, (size, k): by binary number, or drawn by the piece's seed."""
+    start, size, seed = piece
+    if seed is None:
+        number = np.arange(start, start + size)
+        return (number[:, None] >> np.arange(k) & 1).astype(np.bool_)
+    random = np.random.default_rng(seed)
+    present = random.random((_CHUNK, k)) < 0.5
+    while (empty := np.flatnonzero(~present.any(axis=1))).size:
+        present[empty] = random.random((empty.size, k)) < 0.5
+    return present[:size]
+
+
+def _fit_piece(model: Fittable, es: EffectSizes, piece: _Piece) -> FloatArray:
+    """Pool the subsets of a piece: estimate, tau2, i2, k in rows."""
+    fits = refit(model, es, _members(es.k, piece), intervals=False)
+    return np.stack([getattr(fits, name) for name in _VALUES])
 
 
 def _how_many(k: int, subsets: str | int) -> int:
@@ -111,24 +158,6 @@ def _how_many(k: int, subsets: str | int) -> int:
     if isinstance(subsets, bool) or int(subsets) != subsets or subsets < 1:
         raise UsageError(f"subsets={subsets!r} must be 'all' or a number of subsets, 1 or more")
     return min(int(subsets), 2**k - 1) if k <= MOST_STUDIES else int(subsets)
-
-
-def _all(k: int) -> Iterator[BoolArray]:
-    """Yield all non-empty subsets by their binary number, a chunk at a time."""
-    bits = np.arange(k)
-    for start in range(1, 2**k, _CHUNK):
-        number = np.arange(start, min(start + _CHUNK, 2**k))
-        yield (number[:, None] >> bits & 1).astype(np.bool_)
-
-
-def _sample(k: int, total: int, seed: int) -> Iterator[BoolArray]:
-    """Yield random subsets; every chunk has a seed of its own, so that chunks can be made anywhere."""
-    for part, start in enumerate(range(0, total, _CHUNK)):
-        random = np.random.default_rng([seed, part])
-        present = random.random((_CHUNK, k)) < 0.5
-        while (empty := np.flatnonzero(~present.any(axis=1))).size:
-            present[empty] = random.random((empty.size, k)) < 0.5
-        yield present[: min(_CHUNK, total - start)]
 
 
 def _unique(names: tuple[str, ...]) -> list[str]:

@@ -55,7 +55,9 @@ def batched(model: Fittable) -> TypeGuard[CommonEffect | RandomEffects]:
     return isinstance(model, CommonEffect) or (isinstance(model, RandomEffects) and model.ci in _BATCHED)
 
 
-def refit(model: Fittable, es: EffectSizes, present: BoolArray, *, level: float = 0.95) -> Refits:
+def refit(
+    model: Fittable, es: EffectSizes, present: BoolArray, *, level: float = 0.95, intervals: bool = True
+) -> Refits:
     """Fit `model` to subsets of the effects.
 
     Parameters
@@ -66,6 +68,8 @@ def refit(model: Fittable, es: EffectSizes, present: BoolArray, *, level: float 
         One subset a row, none of them empty.
     level : float, default 0.95
         Of the intervals.
+    intervals : bool, default True
+        Whether they are wanted; without, their ends are NaN for models that go in batches.
 
     Returns
     -------
@@ -78,15 +82,17 @@ def refit(model: Fittable, es: EffectSizes, present: BoolArray, *, level: float 
     else:
         given = float(model.tau2) if isinstance(model, RandomEffects) else 0.0
         fits = kernel.fit(es.yi, es.vi, tau2=np.full(len(present), given), present=present)
-    return answers(model, fits, level=level)
+    return answers(model, fits, level=level if intervals else None)
 
 
-def answers(model: CommonEffect | RandomEffects, fits: kernel.KernelFit, *, level: float = 0.95) -> Refits:
-    """Turn fits of the kernel into the answers that `model` would give of each."""
+def answers(
+    model: CommonEffect | RandomEffects, fits: kernel.KernelFit, *, level: float | None = 0.95
+) -> Refits:
+    """Turn fits of the kernel into the answers that `model` would give of each; no level, no intervals."""
     classic = fits.se[:, 0]
     se, df = _inference(model, fits, classic)
     common = isinstance(model, CommonEffect)
-    half = _quantile(df, level) * se
+    half = np.full_like(se, math.nan) if level is None else _quantile(df, level) * se
     return Refits(
         estimate=fits.estimate,
         se=se,

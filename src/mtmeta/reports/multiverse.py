@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mtmeta.audit.multiverse import Curve, MultiverseRun, Point
-from mtmeta.diagnostics.chunks import Progress
+from mtmeta.diagnostics.chunks import Cluster, Progress
 from mtmeta.diagnostics.multiverse import Multiverse
 from mtmeta.diagnostics.multiverse_flips import MultiverseTest, multiverse_test
 from mtmeta.measures import Interval
@@ -27,10 +27,15 @@ __all__ = [
 
 
 def joint_test(
-    run: MultiverseRun, *, flips: int = 999, seed: int = 0, progress: Progress | None = None
+    run: MultiverseRun,
+    *,
+    flips: int = 999,
+    seed: int = 0,
+    cluster: Cluster = None,
+    progress: Progress | None = None,
 ) -> MultiverseTest:
     """Test the curve on the analysis' own measure, two-sided; see ``multiverse_test``."""
-    return multiverse_test(run.main.answers, flips=flips, seed=seed, progress=progress)
+    return multiverse_test(run.main.answers, flips=flips, seed=seed, cluster=cluster, progress=progress)
 
 
 # words ------------------------------------------------------------------------------------------------------

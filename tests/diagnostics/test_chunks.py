@@ -1,0 +1,220 @@
+"""One core, two processes, a cluster: the same bits, also when a worker dies; nothing is left running."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mtmeta.diagnostics import gosh as gosh_module
+from mtmeta.diagnostics.chunks import in_chunks
+from mtmeta.diagnostics.gosh import gosh
+from mtmeta.diagnostics.multiverse import Multiverse, multiverse
+from mtmeta.diagnostics.multiverse_flips import multiverse_test
+from mtmeta.diagnostics.simulation import next_trial, simulate
+from mtmeta.effects.table import EffectSizes
+from mtmeta.errors import UsageError
+from mtmeta.models.pool import CommonEffect, RandomEffects
+
+pytestmark = pytest.mark.xdist_group("cluster")  # its processes start once
+
+
+def trials(k: int) -> EffectSizes:
+    rng = np.random.default_rng(11)
+    vi = rng.uniform(0.02, 0.2, k)
+    return EffectSizes.of(rng.normal(0.2, np.sqrt(vi + 0.05)), vi, "SMD")
+
+
+def curve() -> Multiverse:
+    es = trials(18)
+    return multiverse(
+        ({"model": tau2, "interval": ci}, es, RandomEffects(tau2, ci=ci))
+        for tau2 in ("DL", "REML")
+        for ci in ("Wald", "HKSJ")
+    )
+
+
+class Running(NamedTuple):
+    """A scheduler and its workers, each a process of its own."""
+
+    address: str
+    workers: list[subprocess.Popen[bytes]]
+
+
+def _started(*args: str, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", *args], stdout=out, stderr=subprocess.STDOUT, env={**os.environ}
+        )
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Running]:
+    """Start `dask scheduler` and two `dask worker` on loopback; end all of them."""
+    where = folder / "scheduler.json"
+    loopback = ("--host", "127.0.0.1", "--no-dashboard")
+    processes = [
+        _started("scheduler", *loopback, "--port", "0", "--scheduler-file", str(where), log=folder / "s.log")
+    ]
+    try:
+        for i in range(2):
+            args = ("--scheduler-file", str(where), "--nthreads", "1", "--no-nanny", "--local-directory")
+            processes.append(_started("worker", *loopback, *args, str(folder), log=folder / f"w{i}.log"))
+        yield Running(_address(where, folder), processes[1:])
+    finally:
+        for process in reversed(processes):
+            _ended(process)
+
+
+def _address(where: Path, folder: Path) -> str:
+    """Wait until both workers have come."""
+    import json
+
+    from distributed import Client
+
+    end = time.monotonic() + 120
+    while not where.is_file() or not where.read_text(encoding="utf-8").strip():
+        assert time.monotonic() < end, (folder / "s.log").read_text(encoding="utf-8")
+        time.sleep(0.1)
+    address: str = json.loads(where.read_text(encoding="utf-8"))["address"]
+    with Client(address, set_as_default=False, timeout=60) as client:
+        client.wait_for_workers(2, timeout=120)
+    return address
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    pytest.importorskip("distributed", reason="the extra mtmeta[cluster] is not installed")
+    with running(tmp_path_factory.mktemp("cluster")) as one:
+        yield one
+
+
+@pytest.fixture(params=["two processes", "a cluster"])
+def elsewhere(request: pytest.FixtureRequest) -> int | str:
+    if request.param == "two processes":
+        return 2
+    found: Running = request.getfixturevalue("cluster")
+    return found.address
+
+
+def test_gosh_is_the_same_everywhere(elsewhere: int | str) -> None:
+    es, model = trials(24), RandomEffects("DL")
+    here = gosh(model, es, subsets=70_000, seed=5)
+    there = gosh(model, es, subsets=70_000, seed=5, cluster=elsewhere)
+    pd.testing.assert_frame_equal(here, there, check_exact=True)
+
+
+def test_the_joint_test_is_the_same_everywhere(elsewhere: int | str) -> None:
+    here = multiverse_test(curve(), flips=400, seed=2)
+    there = multiverse_test(curve(), flips=400, seed=2, cluster=elsewhere)
+    assert (here.observed, here.pvalues) == (there.observed, there.pvalues)
+
+
+def test_simulations_are_the_same_everywhere(elsewhere: int | str) -> None:
+    es, model = trials(6), RandomEffects("REML", ci="HKSJ")
+
+    def both(cluster: int | str | None) -> tuple[object, ...]:
+        one = simulate(model, es.vi, mu=0.1, tau2=0.05, replications=3500, seed=1, cluster=cluster)
+        two = next_trial(model, es, [0.05, 0.2], replications=1500, seed=1, cluster=cluster)
+        return (*(getattr(one, name) for name in ("coverage", "bias", "rmse", "width")), two.to_dict())
+
+    assert both(None) == both(elsewhere)
+
+
+def test_a_killed_worker_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two workers is killed after the first chunk; its chunks are done by the other."""
+    pytest.importorskip("distributed", reason="the extra mtmeta[cluster] is not installed")
+    monkeypatch.setattr(gosh_module, "_CHUNK", 4096)
+    es, model = trials(17), RandomEffects("REML")
+    here = gosh(model, es)
+    seen: list[tuple[int, int]] = []
+    with running(tmp_path) as one:
+
+        def report(done: int, total: int) -> None:
+            if not seen:
+                one.workers[0].kill()
+                one.workers[0].wait()
+            seen.append((done, total))
+
+        there = gosh(model, es, cluster=one.address, progress=report)
+        assert one.workers[0].poll() is not None
+        assert one.workers[1].poll() is None
+    pd.testing.assert_frame_equal(here, there, check_exact=True)
+    assert len(here) == 2**17 - 1
+    assert seen == [(i + 1, 32) for i in range(32)]
+
+
+def test_a_client_stays_open(cluster: Running) -> None:
+    from distributed import Client
+
+    with Client(cluster.address, set_as_default=False) as client:
+        assert list(in_chunks(abs, [-1, 2], cluster=client)) == [1, 2]
+        assert list(in_chunks(abs, [-3], cluster=client)) == [3]
+        assert client.status == "running"
+
+
+def test_an_error_of_the_work_comes_back(elsewhere: int | str) -> None:
+    with pytest.raises(ValueError, match="factorial"):
+        list(in_chunks(_factorial(), [-1, 3], cluster=elsewhere))
+
+
+def _factorial() -> Callable[[int], int]:
+    import math
+
+    return math.factorial
+
+
+def test_progress_counts_pieces() -> None:
+    seen: list[tuple[int, int]] = []
+    answer = list(in_chunks(abs, [-1, 2, -3], progress=lambda done, total: seen.append((done, total))))
+    assert answer == [1, 2, 3]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in (0, -1, True):
+        with pytest.raises(UsageError, match="number of processes"):
+            list(in_chunks(abs, [1], cluster=wrong))
+    with pytest.raises(UsageError, match="tcp://host:8786"):
+        list(in_chunks(abs, [1], cluster=object()))  # type: ignore[arg-type]
+    real = builtins.__import__
+
+    def absent(
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] = (),
+        level: int = 0,
+    ) -> Any:
+        if name == "distributed":
+            raise ImportError(name)
+        return real(name, globals, locals, fromlist, level)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(UsageError, match=r"pip install 'mtmeta\[cluster\]'"):
+        gosh(CommonEffect(), trials(3), cluster="tcp://127.0.0.1:1")
+
+
+def test_no_scheduler_there_is_said() -> None:
+    pytest.importorskip("distributed", reason="the extra mtmeta[cluster] is not installed")
+    with pytest.raises(UsageError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        gosh(CommonEffect(), trials(3), cluster="tcp://127.0.0.1:9")
