@@ -106,6 +106,8 @@ _NAMES: dict[str, str] = {
     "ExactOddsRatio": "models.exact",
     "MetaRegression": "models.regression",
     "Multilevel": "models.dependent",
+    "Multivariate": "models.multivariate",
+    "LocationScale": "models.location_scale",
     "compare_models": "models.compare",
     "likelihood_ratio": "models.compare",
     "permutation_test": "models.permutation",

@@ -126,6 +126,8 @@ from mtmeta.models.empirical_priors import choose_priors as choose_priors, empir
 from mtmeta.models.events import EventCounts as EventCounts, MantelHaenszel as MantelHaenszel, Peto as Peto
 from mtmeta.models.exact import ExactOddsRatio as ExactOddsRatio
 from mtmeta.models.glmm import CountsModel as CountsModel, RateCounts as RateCounts
+from mtmeta.models.location_scale import LocationScale as LocationScale
+from mtmeta.models.multivariate import Multivariate as Multivariate
 from mtmeta.models.permutation import permutation_test as permutation_test
 from mtmeta.models.pool import (
     CommonEffect as CommonEffect,

@@ -89,6 +89,18 @@ def _check_regression(y: Array, v: Array, X: Array) -> None:
             assert tau2 == 0.0 or target - found_q <= room, (method, tau2)
 
 
+def _check_interval(y: Array, v: Array, X: Array) -> None:
+    """Both ends of the Q-profile interval solve their equation, or are 0 where Q(0) is below already."""
+    free = X.shape[0] - X.shape[1]
+    for p in (0.975, 0.025):
+        goal = float(chi2.ppf(p, free))
+        tau2 = float(kernel.q_profile(y, v, target=[goal], design=X)[0])
+        q, slope, _ = (float(x[0]) for x in _gram_schmidt(y, X, v, np.array([tau2])))
+        room = 1e-9 * (tau2 + float(v.min())) * slope + 1e-10 * len(y)
+        assert q - goal <= room
+        assert tau2 == 0.0 or goal - q <= room
+
+
 def _regressions(hard_input: HardInput, seed: int, kind: int, count: int) -> dict[str, int]:
     rng = np.random.default_rng([seed, kind])
     seen = {"fitted": 0, "refused": 0}
@@ -99,6 +111,8 @@ def _regressions(hard_input: HardInput, seed: int, kind: int, count: int) -> dic
         if refusal is None:
             assert not dependent
             _check_regression(y, v, X)
+            if len(y) > X.shape[1]:
+                _check_interval(y, v, X)
             seen["fitted"] += 1
         else:
             assert any(reason in refusal for reason in ("cannot determine", "independent", "zero throughout"))
@@ -113,6 +127,17 @@ def _refusal(work: Callable[..., object], *args: object, **options: object) -> s
     except ModelError as error:
         return str(error)
     return None
+
+
+def test_precise_studies_alike_in_their_moderator(hard_input: HardInput) -> None:
+    """Studies of tiny variance and almost equal moderators once cost Q at a large tau2 its fifth digit."""
+    rng = np.random.default_rng([17, 1])
+    for _ in range(1212):
+        y, v = hard_input(rng, 1)
+        X, _ = _design(rng, len(y), v)
+    _check_regression(y, v, X)
+    _check_interval(y, v, X)
+    assert kernel.fit(y, v, method="PM", design=X).tau2[0] == pytest.approx(59.02, abs=0.03)
 
 
 @pytest.mark.parametrize("kind", range(KINDS))

@@ -20,13 +20,16 @@ from mtmeta.models.stack import (
     log_gram,
     moments,
     stack_of,
+    stretch,
+    take,
 )
-from mtmeta.models.tau2 import TAU2_METHODS, Tau2Method, estimate, solve_q, tau2_method
+from mtmeta.models.tau2 import TAU2_METHODS, Tau2Method, estimate, polish, polish_q, solve_q, tau2_method
 
 __all__ = ["TAU2_METHODS", "KernelFit", "Tau2Method", "fit", "q_profile"]
 
 _CHUNK = 1 << 14  # numbers a chunk of rows holds; with a grid of a dozen points it stays within cache
 _CHUNK_DESIGN = 1 << 17  # the same with a design, whose many small steps are dearer than the cache
+_FAR = 100.0  # an entry of the transformed design beyond which digits may be lost at tau2 > 0
 _LOG_2PI = 1.8378770664093453
 
 
@@ -162,7 +165,7 @@ def fit(
     given = None if tau2 is None else np.broadcast_to(np.asarray(tau2, dtype=np.float64), (rows,))
     chunks = _chunks(y, X, rows, mask)
     if len(chunks) == 1:
-        return _fit_stack(stack_of(y, v, design=X, present=mask), method, given)
+        return _fit_at(y, v, X, mask, slice(0, rows), method, given)
     p = 1 if X is None else X.shape[-1]
     out = KernelFit(
         tau2=np.empty(rows),
@@ -177,7 +180,7 @@ def fit(
         p=p,
     )
     for at in chunks:
-        part = _fit_stack(_stack_at(y, v, X, mask, at), method, None if given is None else given[at])
+        part = _fit_at(y, v, X, mask, at, method, None if given is None else given[at])
         for name in ("tau2", "beta", "cov", "q", "rss", "vt", "loglik", "loglik_reml", "k"):
             getattr(out, name)[at] = getattr(part, name)
     return out
@@ -216,8 +219,15 @@ def q_profile(
     for at in _chunks(y, X, rows, mask):
         stack = _stack_at(y, v, X, mask, at)
         unit = stack.root * stack.root
+        bad = stretch(stack) > _FAR
+        every = np.arange(at.start, at.stop) if isinstance(at, slice) else at
         for goal, answer in zip(flat, out, strict=True):
             answer[at] = solve_q(stack, goal[at]) * unit
+            again = every[bad & (answer[at] > 0.0)]
+            if again.size:
+                better = _stack_at(y, v, X, mask, again, answer[again])
+                square = better.root * better.root
+                answer[again] = polish_q(better, goal[again], answer[again] / square) * square
     return out.reshape(goals.shape)
 
 
@@ -251,8 +261,43 @@ def _chunks(y: FloatArray, X: FloatArray | None, rows: int, mask: BoolArray | No
     return chunks
 
 
+def _fit_at(
+    y: FloatArray,
+    v: FloatArray,
+    X: FloatArray | None,
+    mask: BoolArray | None,
+    at: IntArray | slice,
+    method: str,
+    given: FloatArray | None,
+) -> KernelFit:
+    """Fit some rows; those whose basis is bad at their tau2 once more, on one chosen for it."""
+    stack = _stack_at(y, v, X, mask, at)
+    t = estimate(stack, method) if given is None else given / (stack.root * stack.root)
+    first = _fit_stack(stack, t)
+    if X is None:
+        return first
+    again = np.flatnonzero((stretch(stack) > _FAR) & ((t > 0.0) | (method in ("HE", "SJ"))))
+    if not again.size:
+        return first
+    rows = (np.arange(at.start, at.stop) if isinstance(at, slice) else at)[again]
+    origin = take(stack, again)
+    unit = origin.root * origin.root
+    near = t[again] if method not in ("HE", "SJ") else np.maximum(t[again], origin.spread)
+    better = _stack_at(y, v, X, mask, rows, near * unit)
+    t = polish(better, method, t[again], origin) if given is None else t[again]
+    second = _fit_stack(better, t)
+    for name in ("tau2", "beta", "cov", "rss", "loglik", "loglik_reml"):  # q and vt belong to tau2 = 0
+        getattr(first, name)[again] = getattr(second, name)
+    return first
+
+
 def _stack_at(
-    y: FloatArray, v: FloatArray, X: FloatArray | None, mask: BoolArray | None, at: IntArray | slice
+    y: FloatArray,
+    v: FloatArray,
+    X: FloatArray | None,
+    mask: BoolArray | None,
+    at: IntArray | slice,
+    near: FloatArray | None = None,
 ) -> Stack:
     part = mask[at] if mask is not None and mask.ndim == 2 else mask
     used = slice(None)
@@ -264,12 +309,13 @@ def _stack_at(
         v[at][:, used] if v.ndim == 2 else v[used],
         design=None if X is None else (X[at][:, used] if X.ndim == 3 else X[used]),
         present=part,
+        near=near,
     )
 
 
-def _fit_stack(stack: Stack, method: str, given: FloatArray | None) -> KernelFit:
+def _fit_stack(stack: Stack, t: FloatArray) -> KernelFit:
+    """Collect a fit at tau2 = t, in units of the stack."""
     unit = stack.root * stack.root
-    t = estimate(stack, method) if given is None else given / unit
     at = moments(stack, np.stack([np.zeros_like(t), t], axis=1))
     q, rss = at.q[:, 0], at.q[:, 1]
     logs, information, inverse = log_determinants(stack, t)

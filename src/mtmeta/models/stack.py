@@ -34,6 +34,7 @@ __all__ = [
     "moments",
     "quadratic_form",
     "stack_of",
+    "stretch",
     "take",
 ]
 
@@ -111,7 +112,12 @@ class Moments(NamedTuple):
 
 
 def stack_of(
-    yi: FloatArray, vi: FloatArray, *, design: FloatArray | None = None, present: BoolArray | None = None
+    yi: FloatArray,
+    vi: FloatArray,
+    *,
+    design: FloatArray | None = None,
+    present: BoolArray | None = None,
+    near: FloatArray | None = None,
 ) -> Stack:
     """Bring effects, variances, design and presence to one stack.
 
@@ -123,6 +129,8 @@ def stack_of(
         Columns of the design; None is an intercept.
     present : ndarray (k,) or (B, k) of bool, optional
         Which effects belong to a row.
+    near : ndarray (B,), optional
+        The tau2 at which sums will be formed, on the scale of `vi`; the basis of a design is chosen for it.
 
     Raises
     ------
@@ -144,7 +152,19 @@ def stack_of(
         y = np.where(mask > 0.0, y, 0.0)
     if design is None:
         return _intercept_stack(y, v, mask, n)
-    return _design_stack(y, v, mask, n, design)
+    return _design_stack(y, v, mask, n, design, near)
+
+
+def stretch(stack: Stack) -> FloatArray:
+    """Return the largest entry of the transformed design of each row, 1 without one.
+
+    Where the most precise effects differ little in their moderators, the others are far extrapolations from
+    them; that is harmless while those effects dominate, and costs digits once tau2 is larger than their
+    variances.
+    """
+    if stack.design is None or not stack.design.size:
+        return np.ones_like(stack.n)
+    return _for_rows(np.abs(stack.design).max(axis=(1, 2)), len(stack.n))
 
 
 def take(stack: Stack, rows: IntArray | BoolArray | slice) -> Stack:
@@ -474,14 +494,21 @@ def _intercept_stack(y: FloatArray, v: FloatArray, mask: FloatArray | None, n: F
 
 
 def _design_stack(
-    y: FloatArray, v: FloatArray, mask: FloatArray | None, n: FloatArray, design: FloatArray
+    y: FloatArray,
+    v: FloatArray,
+    mask: FloatArray | None,
+    n: FloatArray,
+    design: FloatArray,
+    near: FloatArray | None,
 ) -> Stack:
     rows, k = y.shape
+    if near is not None:
+        v = np.broadcast_to(v, y.shape)
     X = np.asarray(design, dtype=np.float64)
     X = X[None] if X.ndim == 2 else X
     X = np.broadcast_to(X, (len(v), *X.shape[1:]))
     p = X.shape[2]
-    basis = _basis(X, v)
+    basis = _basis(X, v if near is None else v + near[:, None])
     # basis first, the others in their order
     key = np.full((len(v), k), p, dtype=np.intp)
     np.put_along_axis(key, basis, np.arange(p)[None, :], axis=1)

@@ -32,6 +32,8 @@ __all__ = [
     "estimate",
     "likelihood_maximum",
     "log_likelihoods",
+    "polish",
+    "polish_q",
     "solve_q",
     "tau2_method",
 ]
@@ -44,6 +46,8 @@ _STEP = 0.5  # of the grid in log(vmin + tau2); weights are logistic functions o
 _ZOOM = 17  # points of a closer look at a place where the score nearly touches zero
 _LEVELS = 5
 _ROUNDS = 200
+_POLISH = 5
+_NEAR = 0.1  # of vmin + tau2: a larger step would not be a correction of rounding
 _ROUNDING = 2e-15
 _ROOT = 1e-13  # of vmin + tau2, below which the error of a root is pressed
 
@@ -122,6 +126,49 @@ def estimate(stack: Stack, method: str) -> FloatArray:
 def _moment_estimate(stack: Stack, weights: FloatArray) -> FloatArray:
     q, trace, trace_v = quadratic_form(stack, weights)
     return (q - trace_v) / np.where(trace > 0.0, trace, 1.0)
+
+
+def polish(stack: Stack, method: str, tau2: FloatArray, at_zero: Stack) -> FloatArray:
+    """Return estimates again, on a stack whose basis was chosen for tau2 near their first values.
+
+    Parameters
+    ----------
+    tau2 : ndarray (B,)
+        The first estimates, in units of the stack.
+    at_zero : Stack
+        The stack they were made on, right for sums at tau2 = 0.
+    """
+    if method in ("DL", "HS", "HSk"):
+        return tau2
+    free = stack.n - stack.p
+    if method == "DL2":
+        tau2 = _moment_estimate(stack, np.reciprocal(stack.v + estimate(at_zero, "DL")[:, None]))
+        return np.where(free > 0, np.maximum(tau2, 0.0), 0.0)
+    if method in ("HE", "SJ"):
+        return estimate(stack, method)
+    if method not in ("ML", "REML"):
+        goal = free if method != "PMM" else 2.0 * gammaincinv(0.5 * np.maximum(free, 1.0), 0.5)
+        return polish_q(stack, goal, tau2)
+    for _ in range(_POLISH):
+        now = moments(stack, tau2, derivatives=True)
+        minus, minus2 = (now.trace, now.trace2) if method == "REML" else (now.w, now.w2)
+        bend = 2.0 * minus * now.qqq - minus2 * now.qq
+        step = (now.qq - minus) * now.qq / np.where(bend > 0.0, bend, np.inf)
+        tau2 = _corrected(stack, tau2, step)
+    return tau2
+
+
+def polish_q(stack: Stack, target: FloatArray, tau2: FloatArray) -> FloatArray:
+    """Return solutions of ``Q(tau2) = target`` again, as :func:`polish` does."""
+    for _ in range(_POLISH):
+        now = moments(stack, tau2)
+        tau2 = _corrected(stack, tau2, now.q * (now.q / target - 1.0) / now.qq)
+    return tau2
+
+
+def _corrected(stack: Stack, tau2: FloatArray, step: FloatArray) -> FloatArray:
+    small = np.abs(step) <= _NEAR * (tau2 + stack.vmin)
+    return np.where(small, np.maximum(tau2 + step, 0.0), tau2)
 
 
 def solve_q(stack: Stack, target: FloatArray) -> FloatArray:
