@@ -142,7 +142,7 @@ def plot(growth: Mapping[str, Sequence[Sequence[float]]], path: Path) -> None:
             ax.text(
                 0.96, 0.06, f"slope {exact:.2f} from {what} = {start:,}", transform=ax.transAxes, ha="right"
             )
-            ax.set_ylim(1e-4, None)
+            ax.set_ylim(1e-4, 2.0 * max(t for points in growth.values() for _, t in points))
             ax.grid(color="0.92", lw=0.6)
             ax.set_axisbelow(True)
         first = np.atleast_1d(axes)[0]

@@ -114,6 +114,7 @@ _NAMES: dict[str, str] = {
     "rho_sensitivity": "models.dependent",
     "robust": "models.robust",
     "subgroups": "models.subgroups",
+    "wild_bootstrap": "models.wild",
     "Cauchy": "models.priors",
     "DuMouchel": "models.priors",
     "Flat": "models.priors",

@@ -157,6 +157,7 @@ from mtmeta.models.priors import (
 from mtmeta.models.regression import MetaRegression as MetaRegression
 from mtmeta.models.robust import robust as robust
 from mtmeta.models.subgroups import subgroups as subgroups
+from mtmeta.models.wild import wild_bootstrap as wild_bootstrap
 from mtmeta.records.folder import Studies as Studies, read_studies as read_studies, read_study as read_study
 from mtmeta.records.importers import import_file as import_file
 from mtmeta.records.integrity import integrity_problems as integrity_problems

@@ -32,6 +32,7 @@ _NAMES = {
     "clubSandwich",
     "model",
     "struct",
+    "terms",
     "formula",
     "outcome",
     "scale",

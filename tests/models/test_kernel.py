@@ -224,6 +224,22 @@ def test_ragged_rows_cross_chunks() -> None:
 
 
 @pytest.mark.parametrize("method", TAU2_METHODS)
+def test_long_rows_go_block_by_block(method: str) -> None:
+    """The same sums as those of a design of one column, which are formed at once; some effects absent."""
+    rng = np.random.default_rng(31)
+    k = 30_001
+    v = rng.uniform(0.02, 0.5, (2, k))
+    y = rng.normal(0.3, np.sqrt(v + 0.1))
+    present = rng.random((2, k)) < 0.9
+    for mask in (None, present):
+        long = kernel.fit(y, v, method=method, present=mask)
+        whole = kernel.fit(y, v, method=method, present=mask, design=np.ones((k, 1)))
+        for name in ("tau2", "q", "rss", "vt", "loglik", "loglik_reml"):
+            np.testing.assert_allclose(getattr(long, name), getattr(whole, name), rtol=1e-10)
+        np.testing.assert_allclose(long.beta, whole.beta, rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", TAU2_METHODS)
 def test_designs_in_batches(method: str) -> None:
     rng = np.random.default_rng(4)
     y, v = rng.normal(0, 1, (25, 10)), rng.uniform(0.05, 0.5, (25, 10))

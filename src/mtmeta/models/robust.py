@@ -20,7 +20,7 @@ from mtmeta.models.pool import CommonEffect, PoolResult, RandomEffects
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FEW", "Kind", "RobustResult", "Working", "cluster_robust", "few_text", "robust"]
+__all__ = ["FEW", "Kind", "RobustResult", "Working", "cluster_robust", "few_text", "pooled_working", "robust"]
 
 FEW = 4.0  # degrees of freedom; robumeta prints "If df < 4, do not trust the results" (Tipton 2015)
 
@@ -304,7 +304,7 @@ def robust(
     0.1792 -3.9878
     """
     check_choice("kind", kind, ("CR0", "CR1", "CR1p", "CR1S", "CR2"))
-    work = _pooled(result) if isinstance(result, PoolResult) else result.working()
+    work = pooled_working(result) if isinstance(result, PoolResult) else result.working()
     es = result.effects
     labels = es.cluster if cluster is None else tuple(str(label) for label in cluster)
     if len(labels) != es.k:
@@ -324,7 +324,8 @@ def few_text(df: float, clusters: int) -> str:
     )
 
 
-def _pooled(result: PoolResult) -> Working:
+def pooled_working(result: PoolResult) -> Working:
+    """Hand a pooled mean to cluster-robust inference."""
     es = result.effects
     if not isinstance(result.model, (CommonEffect, RandomEffects)):
         raise UsageError(f"robust() needs weights 1/(v + τ²); {type(result.model).__name__} has others")

@@ -44,6 +44,8 @@ IntArray = npt.NDArray[np.intp]
 
 _RANK = 1e-10  # a pivot this small beside its column's largest entry: the column adds nothing
 _NOTHING: FloatArray = np.empty(0)
+_LONG = 1 << 13  # effects of one row beyond which sums go block by block
+_BLOCK = 1 << 16  # numbers of a block, which stay in the processor's cache
 _WIDEST = 1e100  # ratios beyond this leave the range in which third powers of weights are finite
 
 
@@ -201,6 +203,8 @@ def moments(stack: Stack, tau2: FloatArray, *, derivatives: bool = False) -> Mom
         Whether ``qqq`` and ``trace2``, from which derivatives follow, are wanted too.
     """
     d, v, mask, L, pairs = stack.d, stack.v, stack.present, stack.design, stack.pairs
+    if d.shape[1] > _LONG and (L is None or pairs is None):
+        return _long_moments(stack, tau2, derivatives)
     if tau2.ndim == 2:
         d, v = d[:, None], v[:, None]
         mask = None if mask is None else mask[:, None]
@@ -234,6 +238,63 @@ def _intercept_moments(d: FloatArray, w: FloatArray, derivatives: bool) -> Momen
         trace2 = w0w0 * r * r + sq - 2.0 * cube / total + (2.0 * w0w0 + sq) * sq / (total * total)
         f = z - (np.vecdot(w, z) / total)[..., None]
         qqq = np.vecdot(w * f, f)
+    return Moments(q, qq, trace, total, w0w0 + sq, shift[..., None], qqq, trace2)
+
+
+def _long_moments(stack: Stack, tau2: FloatArray, derivatives: bool) -> Moments:
+    """Sum as :func:`_intercept_moments` does, block by block.
+
+    Temporaries of many megabytes would be taken from the system and given back each time, which then costs
+    more than the sums. Weights are computed anew in every pass.
+    """
+    size = max(_LONG // 8, _BLOCK // tau2.size)
+    places = [slice(start, start + size) for start in range(0, stack.d.shape[1], size)]
+
+    def block(at: slice) -> tuple[FloatArray, FloatArray]:
+        d, v, mask = stack.d[:, at], stack.v[:, at], stack.present
+        part = None if mask is None else mask[:, at]
+        if tau2.ndim == 2:
+            d, v = d[:, None], v[:, None]
+            part = None if part is None else part[:, None]
+        w = np.reciprocal(v + tau2[..., None])
+        if part is not None:
+            w *= part
+        return d, w
+
+    rest, sq, cube, wd = (np.zeros_like(tau2) for _ in range(4))
+    w0 = np.zeros_like(tau2)
+    for n, at in enumerate(places):
+        d, w = block(at)
+        wd += np.vecdot(w, d)
+        if n == 0:
+            w0 = w[..., 0].copy()
+            w = w[..., 1:]
+        rest += w.sum(axis=-1)
+        sq += np.vecdot(w, w)
+        if derivatives:
+            cube += np.vecdot(w * w, w)
+    total = w0 + rest
+    shift = wd / total
+    q, qq, wz = (np.zeros_like(tau2) for _ in range(3))
+    for at in places:
+        d, w = block(at)
+        e = d - shift[..., None]
+        z = w * e
+        q += np.vecdot(z, e)
+        qq += np.vecdot(z, z)
+        if derivatives:
+            wz += np.vecdot(w, z)
+    trace = (rest * (w0 + total) - sq) / total
+    w0w0 = w0 * w0
+    qqq = trace2 = _NOTHING
+    if derivatives:
+        r = rest / total
+        trace2 = w0w0 * r * r + sq - 2.0 * cube / total + (2.0 * w0w0 + sq) * sq / (total * total)
+        qqq = np.zeros_like(tau2)
+        for at in places:
+            d, w = block(at)
+            f = w * (d - shift[..., None]) - (wz / total)[..., None]
+            qqq += np.vecdot(w * f, f)
     return Moments(q, qq, trace, total, w0w0 + sq, shift[..., None], qqq, trace2)
 
 
