@@ -26,6 +26,7 @@ from mtmeta.diagnostics.adjust import pet_peese
 from mtmeta.diagnostics.gosh import gosh
 from mtmeta.diagnostics.influence import baujat, cumulative, influence, leave_one_out
 from mtmeta.diagnostics.multiverse import multiverse
+from mtmeta.diagnostics.selection import SelectionModel
 from mtmeta.diagnostics.trim_fill import trim_and_fill
 from mtmeta.effects.table import EffectSizes
 from mtmeta.figures import (
@@ -33,6 +34,7 @@ from mtmeta.figures import (
     RobTable,
     alt_text,
     baujat_layout,
+    bayes_forest_layout,
     bubble_layout,
     caption,
     caterpillar_layout,
@@ -45,9 +47,11 @@ from mtmeta.figures import (
     gap_map_layout,
     gosh_layout,
     influence_layout,
+    labbe_layout,
     leave_one_out_layout,
     orchard_layout,
     p_curve_layout,
+    posterior_layout,
     prisma_layout,
     radial_layout,
     rainforest_layout,
@@ -59,8 +63,12 @@ from mtmeta.figures import (
 )
 from mtmeta.figures.api import AnyLayout
 from mtmeta.figures.files import render, write_together
+from mtmeta.figures.layout.protocols import PooledLike
+from mtmeta.models.bayes import BayesRandomEffects, BayesResult
+from mtmeta.models.dependent import Multilevel
 from mtmeta.models.intervals import two_sided
 from mtmeta.models.pool import CommonEffect, PoolResult, RandomEffects
+from mtmeta.models.priors import HalfNormal, Normal
 from mtmeta.models.regression import MetaRegression
 from mtmeta.records.folder import Studies, read_studies
 from mtmeta.records.schema import Study
@@ -76,7 +84,8 @@ SMALL_STUDY = "preoperative-stai"
 HEAD = """\
 # Gallery
 
-Every figure below is drawn from the trials in `studies/` by `python tools/gallery.py`. Captions, and the
+Every figure below is drawn from the trials in `studies/` by `python tools/gallery.py` (the L'Abbé plot alone
+from a printed table, because no two of our trials record the same event). Captions, and the
 descriptions for readers who do not see the images, come from the figures themselves and hold the numbers
 drawn. Images are 160 dpi with few colours to keep the repository small; `mtmeta figures` writes PDF, SVG,
 TIFF and PNG for print. Our forest [beside others](figures-beside-peers.md).
@@ -85,14 +94,24 @@ TIFF and PNG for print. Our forest [beside others](figures-beside-peers.md).
 FOOT = """\
 ## Not shown
 
-- L'Abbé plot (`labbe_layout`): two trials record events, of two different outcomes (deaths in Hu 2015, being
-  off sedation in To 2013); there is nothing to set side by side.
 - Dose-response curve (`dose_response_layout`): no trial recorded here compares several doses.
-- Bayesian forest, prior and posterior, shrinkage (`bayes_forest_layout`, `prior_posterior_layout`,
-  `shrinkage_layout`): not drawn here from records yet.
 - Flow diagram of a whole search: the records hold trials, not the counts of a search. The one above counts
   what the records do hold.
 """
+
+
+BAYES_NOTE = "Priors: mean normal (0, 2), heterogeneity tau half-normal (0.5)."
+SELECTION_NOTE = (
+    "Three-parameter model: effects that favour music with a one-sided p below 0.025 are reported with "
+    "another chance than the rest. Thirteen trials say little about that chance."
+)
+# events and size of the vaccinated and of the controls (Viechtbauer 2010, J Stat Softw 36(3), p. 12)
+BCG = (
+    "4 6 3 62 33 180 8 505 29 17 186 5 27",
+    "123 306 231 13598 5069 1541 2545 88391 7499 1716 50634 2498 16913",
+    "11 29 11 248 47 372 10 499 45 65 141 3 29",
+    "139 303 220 12867 5808 1451 629 88391 7277 1665 27338 2341 17854",
+)
 
 
 @dataclass(frozen=True)
@@ -224,6 +243,60 @@ def models_compared(source: Source) -> AnyLayout:
     return compare_layout(fits, better="lower", title=source.run(STYLED).analysis.title)
 
 
+def multilevel_forest(source: Source) -> AnyLayout:
+    """Every psychological outcome of each trial, the outcomes of a trial under its name."""
+    parts = [(name, source.named(f"cardiac-{name}")) for name in ("anxiety", "depression", "distress")]
+    rows = [
+        (study, name, float(y), float(v))
+        for name, es in parts
+        for study, y, v in zip(es.study, es.yi, es.vi, strict=True)
+    ]
+    rows.sort(key=lambda r: r[0])
+    table = pd.DataFrame(rows, columns=["trial", "label", "y", "v"])
+    effects = EffectSizes.of(
+        table["y"], table["v"], "SMD", study=list(table["trial"]), columns=table[["label"]]
+    )
+    fit = Multilevel(robust=True).fit(effects)
+    title = "Anxiety, depression and distress in coronary heart disease"
+    return forest_layout(fit, group="cluster", better="lower", title=title)
+
+
+def bayes_forest(source: Source) -> AnyLayout:
+    title = source.run("icu-anxiety").analysis.title
+    return bayes_forest_layout(bayes(source, "icu-anxiety"), better="lower", title=title)
+
+
+def bayes_densities(source: Source) -> AnyLayout:
+    return posterior_layout(bayes(source, "icu-anxiety"), title=source.run("icu-anxiety").analysis.title)
+
+
+def bayes_beside(source: Source) -> AnyLayout:
+    fits: dict[str, PooledLike] = {
+        "REML, HKSJ": RandomEffects(tau2="REML", ci="HKSJ").fit(source.named("icu-anxiety")),
+        "Bayesian": bayes(source, "icu-anxiety"),
+    }
+    return compare_layout(fits, better="lower", title=source.run("icu-anxiety").analysis.title)
+
+
+@cache
+def bayes(source: Source, name: str) -> BayesResult:
+    return BayesRandomEffects(mu=Normal(0, 2), tau=HalfNormal(0.5)).fit(source.named(name))
+
+
+def labbe(source: Source) -> AnyLayout:
+    """Colditz's trials of BCG vaccine, as printed in Viechtbauer 2010, J Stat Softw 36(3), p. 12."""
+    a, n1, c, n2 = (list(map(int, line.split())) for line in BCG)
+    effects = EffectSizes.from_frame(
+        pd.DataFrame({"a": a, "n1": n1, "c": c, "n2": n2, "study": [f"Trial {i + 1}" for i in range(13)]}),
+        measure="RR",
+        study="study",
+    )
+    fit = RandomEffects().fit(effects)
+    return labbe_layout(
+        effects, estimate=fit.estimate, arms=("vaccine", "control"), title="BCG vaccine against tuberculosis"
+    )
+
+
 # ---- small studies ----
 
 
@@ -242,6 +315,13 @@ def pet_peese_funnel(source: Source) -> AnyLayout:
     )
 
 
+def selection_funnel(source: Source) -> AnyLayout:
+    fit = source.fit(SMALL_STUDY)
+    title = source.run(SMALL_STUDY).analysis.title
+    selected = SelectionModel(alternative="less").fit(fit.effects)
+    return funnel_layout(fit, curves=selected, labels="outside", title=title)
+
+
 def p_curve(source: Source) -> AnyLayout:
     effects = source.named(SMALL_STUDY)
     pvalues = [two_sided(float(z)) for z in effects.yi / effects.sei]
@@ -253,7 +333,7 @@ def p_curve(source: Source) -> AnyLayout:
 
 def baujat_plot(source: Source) -> AnyLayout:
     run = source.run(STYLED)
-    return baujat_layout(baujat(run.result.model, source.named(STYLED)), labelled=3, title=run.analysis.title)
+    return baujat_layout(baujat(run.result.model, source.named(STYLED)), title=run.analysis.title)
 
 
 def influence_panel(source: Source) -> AnyLayout:
@@ -302,7 +382,7 @@ def caterpillar(source: Source) -> AnyLayout:
 
 
 def radial(source: Source) -> AnyLayout:
-    return radial_layout(source.fit(STYLED), title=source.run(STYLED).analysis.title)
+    return radial_layout(source.fit(STYLED), labels="outside", title=source.run(STYLED).analysis.title)
 
 
 def drapery(source: Source) -> AnyLayout:
@@ -457,8 +537,17 @@ ENTRIES: dict[str, Entry] = {
     "forest-leave-one-out": Entry("Leave-one-out forest", leave_one_out_forest),
     "published-beside-ours": Entry("Published beside ours", published_beside_ours),
     "models": Entry("Several models of one question", models_compared),
+    "forest-multilevel": Entry(
+        "Multilevel model, rows under their trials",
+        multilevel_forest,
+        "Made for this page: no review pooled these three outcomes together.",
+    ),
+    "forest-bayes": Entry("Bayesian forest: shrinkage, posterior densities", bayes_forest, BAYES_NOTE),
+    "prior-posterior": Entry("Prior and posterior", bayes_densities, BAYES_NOTE),
+    "classical-beside-bayesian": Entry("Classical beside Bayesian", bayes_beside, BAYES_NOTE),
     "funnel": Entry("Funnel: contours, trim and fill", filled_funnel),
     "funnel-pet-peese": Entry("Funnel: PET-PEESE, power", pet_peese_funnel),
+    "funnel-selection": Entry("Funnel: selection model", selection_funnel, SELECTION_NOTE),
     "p-curve": Entry("p-curve", p_curve, "p-values are two-sided, of the standardised differences."),
     "baujat": Entry("Baujat", baujat_plot),
     "influence": Entry("Influence", influence_panel),
@@ -470,6 +559,11 @@ ENTRIES: dict[str, Entry] = {
     "caterpillar": Entry("Caterpillar", caterpillar),
     "radial": Entry("Radial", radial),
     "drapery": Entry("Drapery", drapery),
+    "labbe": Entry(
+        "L'Abbé",
+        labbe,
+        "Thirteen trials of BCG vaccine, counts from Viechtbauer 2010, J Stat Softw 36(3), p. 12.",
+    ),
     "rainforest": Entry("Rainforest", rainforest),
     "orchard": Entry("Orchard", orchard),
     "bubble": Entry(

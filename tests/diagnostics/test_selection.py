@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -339,3 +340,57 @@ def test_recovery() -> None:
     assert np.mean(naive) > 0.28
     assert 0.2 < delta < 0.35
     assert se == pytest.approx(float(np.std([f[0] for f in found])), rel=0.3)
+
+
+@pytest.mark.parametrize("alternative", ["greater", "less", "two-sided"])
+@pytest.mark.parametrize("steps", [(0.025,), (0.025, 0.5), (0.05, 0.2, 0.6)])
+def test_expected_is_the_mean_of_the_weighted_density(alternative, steps):
+    from scipy.integrate import quad
+    from scipy.stats import norm
+
+    fit = SelectionResult(
+        effects=EffectSizes.of([0.1, 0.3], [0.1, 0.2]),
+        model=SelectionModel(steps=steps, alternative=alternative),
+        estimate=0.35,
+        se=0.1,
+        tau2=0.04,
+        tau2_se=0.1,
+        delta=np.array([1.0, 0.4, 0.7, 0.2][: len(steps) + 1]),
+        delta_se=np.full(len(steps) + 1, np.nan),
+        lrt=1.0,
+        lrt_df=1,
+        lrt_pvalue=0.3,
+        loglik=0.0,
+        counts=(1,),
+        unadjusted=0.35,
+    )
+
+    def weight(y, s):
+        z = y / s
+        p = {"greater": norm.sf(z), "less": norm.cdf(z), "two-sided": 2 * norm.sf(abs(z))}[alternative]
+        return fit.delta[np.searchsorted(steps, p)]
+
+    def moments(s):
+        tails = np.array(steps) / (2 if alternative == "two-sided" else 1)
+        cuts = s * norm.isf(tails)
+        spread = norm(0.35, np.hypot(s, 0.2))
+        edges = sorted({*cuts, *-cuts, 0.35 - 9 * spread.std(), 0.35 + 9 * spread.std()})
+        pieces = list(pairwise(edges))
+        mass = sum(quad(lambda y: weight(y, s) * spread.pdf(y), *ends, epsabs=1e-13)[0] for ends in pieces)
+        first = sum(
+            quad(lambda y: y * weight(y, s) * spread.pdf(y), *ends, epsabs=1e-13)[0] for ends in pieces
+        )
+        return mass, first
+
+    for s in (0.05, 0.2, 0.6):
+        mass, first = moments(s)
+        assert fit.expected([s])[0] == pytest.approx(first / mass, abs=1e-9)
+
+
+def test_expected_without_selection_is_the_estimate_and_smooth_weights_have_none():
+    es = EffectSizes.of([0.1, 0.5, 0.7, 0.45, 0.2, 0.8, 0.62, 0.3], [0.05] * 8)
+    fit = SelectionModel().fit(es)
+    equal = replace(fit, delta=np.ones(2))
+    assert equal.expected([0.0, 0.1, 1.0]) == pytest.approx([fit.estimate] * 3, abs=1e-12)
+    with pytest.raises(UsageError, match="has no steps"):
+        replace(fit, model=PUniformStar()).expected([0.1])

@@ -246,6 +246,11 @@ def test_common_and_random_together():
     pooled = [r for r in layout.rows if r.kind == "pooled"]
     assert [r.cells[0].text for r in pooled] == ["Common effect", "Random effects (DL)"]
     assert [r.marks[0].estimate for r in pooled] == [common(es).estimate, random(es).estimate]
+    assert [r.cells[layout.column("weight")].text for r in pooled] == [
+        "100.0%",
+        "",
+    ]  # the first one's weights
+    assert layout.foot[-1] == "Weights and areas of squares: common effect"
     with pytest.raises(UsageError, match="different effects"):
         forest_layout([common(es), random(many(13))])
 

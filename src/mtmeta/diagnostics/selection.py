@@ -99,6 +99,63 @@ class SelectionResult:
         half = critical(check_level(level)) * self.se
         return Interval(self.estimate - half, self.estimate + half)
 
+    def expected(self, se: FloatArray | Sequence[float]) -> FloatArray:
+        r"""Return the mean of the effects that are reported, at standard errors: the curve selection leaves.
+
+        With :math:`t^2=s^2+\tau^2` and cut points of p turned into cut points of the effect, every interval
+        :math:`(l,u)` has the mass :math:`\Phi(u')-\Phi(l')` and the first moment :math:`\mu` times it plus
+        :math:`t(\varphi(l')-\varphi(u'))`, where :math:`x'=(x-\mu)/t`; both are weighted with `delta`
+        (the weighted density of Hedges 1992, p. 248, integrated).
+
+        Parameters
+        ----------
+        se : array of standard errors, 0 or more
+
+        Returns
+        -------
+        ndarray
+            On the scale of analysis; `estimate` where nothing is selected.
+
+        Raises
+        ------
+        UsageError
+            A model without steps.
+
+        Examples
+        --------
+        All significant effects are reported and none of the others: the mean of a truncated normal.
+
+        >>> es = EffectSizes.of([0.1, 0.5, 0.7, 0.45, 0.2, 0.8, 0.62, 0.3], [0.05] * 8)
+        >>> fit = SelectionModel().fit(es)
+        >>> bool((fit.expected([0.1, 0.3]) >= fit.estimate).all())
+        True
+        """
+        steps = getattr(self.model, "steps", None)
+        if steps is None:
+            raise UsageError(f"{self.model} has no steps; the curve is computed for weight='step' only")
+        s = np.atleast_1d(np.asarray(se, dtype=np.float64))
+        sides = self.model.alternative
+        mu = -self.estimate if sides == "less" else self.estimate
+        tails = np.asarray(steps) / 2.0 if sides == "two-sided" else np.asarray(steps)
+        cuts = s[:, None] * -special.ndtri(tails)
+        edges = [np.full(len(s), np.inf), *cuts.T]
+        delta = list(self.delta)
+        pieces = [(edges[j + 1], edges[j], delta[j]) for j in range(len(steps))]
+        if sides == "two-sided":
+            pieces += [(-high, -low, weight) for low, high, weight in pieces]
+            pieces.append((-edges[-1], edges[-1], delta[-1]))
+        else:
+            pieces.append((np.full(len(s), -np.inf), edges[-1], delta[-1]))
+        t = np.maximum(np.hypot(s, self.tau), 1e-12)
+        mass, moment = np.zeros(len(s)), np.zeros(len(s))
+        for low, high, weight in pieces:
+            a, b = (low - mu) / t, (high - mu) / t
+            share = special.ndtr(b) - special.ndtr(a)
+            bells = (np.exp(-(x**2) / 2.0) / math.sqrt(2.0 * math.pi) for x in (a, b))
+            mass += weight * share
+            moment += weight * (mu * share + t * (next(bells) - next(bells)))
+        return (-1.0 if sides == "less" else 1.0) * moment / mass
+
     def __repr__(self) -> str:
         low, high = self.ci()
         test = f", LRT {p_text(self.lrt_pvalue)}" if self.lrt_df else ""

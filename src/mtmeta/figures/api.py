@@ -9,7 +9,7 @@ from mtmeta.figures.layout.axes import Better
 from mtmeta.figures.layout.flow import FlowLayout
 from mtmeta.figures.layout.forest import forest_layout
 from mtmeta.figures.layout.frame import ColumnLike
-from mtmeta.figures.layout.funnel import PetPeeseLike, TrimFillLike, funnel_layout
+from mtmeta.figures.layout.funnel import PetPeeseLike, SelectionLike, TrimFillLike, funnel_layout
 from mtmeta.figures.layout.lights import RobTable
 from mtmeta.figures.layout.plot import GridLayout, PlotLayout
 from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike
@@ -132,7 +132,7 @@ def funnel(
     *,
     contours: Sequence[float] = (),
     filled: tuple[Any, Any] | TrimFillLike | None = None,
-    curves: Sequence[tuple[str, Any, Any]] | PetPeeseLike = (),
+    curves: Sequence[tuple[str, Any, Any]] | PetPeeseLike | SelectionLike = (),
     power: float | None = None,
     labels: Literal["none", "outside", "all"] = "none",
     level: float = 0.95,

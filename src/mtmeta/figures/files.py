@@ -14,7 +14,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from mtmeta.errors import UsageError
-from mtmeta.figures.layout.base import Layout
+from mtmeta.figures.layout.base import as_json
+from mtmeta.figures.layout.words import AnyLayout, document
 from mtmeta.measures import check_choice
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def save(
     dpi: float = 300,
     outline: bool = False,
     alt: str = "",
-    layout: Layout | None = None,
+    layout: AnyLayout | None = None,
 ) -> tuple[Path, ...]:
     """Write a figure in several formats: reproducible bytes, and no half-written file at any moment.
 
@@ -68,8 +69,9 @@ def save(
         Turn the text of an SVG into outlines; else text stays text that can be searched and edited.
     alt : str
         Alternative text, written into the file's description.
-    layout : Layout, optional
-        Written beside the figure as ``.json``, for ``mtmeta figures --check``.
+    layout : ForestLayout, PlotLayout, GridLayout or FlowLayout, optional
+        Written beside the figure as ``.json`` with its alternative text and caption, for
+        ``mtmeta figures --check``.
 
     Returns
     -------
@@ -108,7 +110,7 @@ def save(
         for name in dict.fromkeys(names)
     }
     if layout is not None:
-        contents[base.with_name(f"{base.name}.json")] = layout.to_json().encode()
+        contents[base.with_name(f"{base.name}.json")] = as_json(document(layout)).encode()
     return write_together(contents)
 
 
@@ -178,29 +180,33 @@ def _few_colours(image: Image.Image) -> Image.Image:
     Frequent colours stay exactly as they are; shades of smoothed edges move by at most 4 of 255. Where
     256 colours are not enough for that (gradients), the image stays in full colour.
     """
+    from pandas import factorize
     from PIL import Image
 
     pixels = np.asarray(image.convert("RGBX")).view(np.uint32)[:, :, 0]
     paper = pixels[0, 0]
     inked = pixels != paper
-    colours, index, counts = np.unique(pixels[inked], return_inverse=True, return_counts=True)
-    if len(colours) > 4096:
+    index, found = factorize(pixels[inked])  # by hashing: several times faster than np.unique
+    counts = np.bincount(index, minlength=len(found))
+    if len(found) > 4096:
         return image.convert("RGB")
-    shades = [np.array([paper]).view(np.uint8)[:3].astype(int)]
-    place = np.empty(len(colours), np.uint8)
-    for i in np.argsort(-counts, kind="stable"):
-        colour = colours[i : i + 1].view(np.uint8)[:3].astype(int)
-        far = np.abs(np.array(shades) - colour).max(axis=1)
-        if far.min() > 4:
-            if len(shades) == 256:
-                return image.convert("RGB")
-            shades.append(colour)
-            far = np.append(far, 0)
+    rgb = found.view(np.uint8).reshape(-1, 4)[:, :3].astype(np.int16)
+    shades = np.zeros((256, 3), np.int16)
+    shades[0] = np.array([paper]).view(np.uint8)[:3]
+    place, used = np.empty(len(found), np.uint8), 1
+    for i in np.lexsort((found, -counts)):
+        far = np.abs(shades[:used] - rgb[i]).max(axis=1)
         place[i] = far.argmin()
+        if far[place[i]] > 4:
+            if used == 256:
+                return image.convert("RGB")
+            shades[used] = rgb[i]
+            place[i] = used
+            used += 1
     cells = np.zeros(pixels.shape, np.uint8)
     cells[inked] = place[index]
     small = Image.fromarray(cells, "P")
-    small.putpalette(np.array(shades, np.uint8).tobytes(), "RGB")
+    small.putpalette(shades[:used].astype(np.uint8).tobytes(), "RGB")
     return small
 
 

@@ -122,7 +122,8 @@ def stale_figures(run: AnalysisRun, path: Path) -> list[str]:
     list of str
         Numbers are compared with tolerance, image bytes never.
     """
-    from mtmeta.figures.layout.base import differences
+    from mtmeta.figures.layout.base import as_json, differences
+    from mtmeta.figures.layout.words import document
 
     told: list[str] = []
     for name, _ in _layouts(run, path, style="plain"):
@@ -133,5 +134,5 @@ def stale_figures(run: AnalysisRun, path: Path) -> list[str]:
         old: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
         style = old.get("style", {}).get("name", "plain")
         layout = dict(_layouts(run, path, style=style))[name]
-        told += differences(old, json.loads(layout.to_json()))
+        told += differences(old, json.loads(as_json(document(layout))))
     return told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mtmeta.figures.draw.canvas import Meter
-from mtmeta.figures.layout.table import Column, ForestLayout, Row
+from mtmeta.figures.layout.table import Column, ForestLayout, Panel, Row
 
 __all__ = ["Arranged", "Placed", "arrange"]
 
@@ -267,7 +267,7 @@ def _place(
     for j in left:
         ends[j] = (x, x + widths[j])
         x += widths[j] + gap
-    x += (PANEL_GAP - GAP) * size if left else 0.0
+    x += (PANEL_GAP - GAP) * size if left and count else 0.0
     panels = []
     for _ in range(count):
         panels.append((x, x + panel))
@@ -415,7 +415,7 @@ def axis_depth(
     ]
     depth += LINE * max((len(n) for n in names), default=0) + 0.1
     if layout.style.favours == "below" and any(any(p.favours) for p in layout.panels):
-        depth += LINE + 0.15 if favours_lines(layout, meter, size, panels, page) == 1 else 2 * LINE + 0.15
+        depth += LINE * favours_lines(layout, meter, size, panels, page) + 0.15
     return depth * size
 
 
@@ -431,13 +431,48 @@ def _boxes(layout: ForestLayout, panels: tuple[tuple[float, float], ...]):  # ty
 def favours_lines(
     layout: ForestLayout, meter: Meter, size: float, panels: tuple[tuple[float, float], ...], page: float
 ) -> int:
-    """One line for the directions where both sides have room, else two."""
-    for i, (panel, box) in enumerate(_boxes(layout, panels)):
-        room_left, room_right = favours_room(layout, i, box, page, size, panels)
-        wide = [meter.width(f"{meter.clean(t)} →", size) for t in panel.favours]
-        if wide[0] + wide[1] + 1.2 * size > room_right - room_left:
-            return 2
-    return 1
+    """Lines that the directions take: the most of any panel."""
+    rooms = [favours_room(layout, i, box, page, size, panels) for i, box in enumerate(panels)]
+    texts = [
+        favours_text(p, meter, size, b - a, layout) for p, (a, b) in zip(layout.panels, rooms, strict=True)
+    ]
+    return max((max(map(len, sides)) for sides in texts), default=0)
+
+
+def favours_text(
+    panel: Panel, meter: Meter, size: float, room: float, layout: ForestLayout
+) -> tuple[list[str], list[str]]:
+    """Break the directions of a panel into lines: beside each other while there is room, else stacked.
+
+    Beside each other each takes one line or two; stacked, the right one has empty lines where the left one
+    stands.
+    """
+    left, right = (meter.clean(t) for t in panel.favours)
+    below = layout.style.favours == "below"
+
+    def with_arrows(sides: list[list[str]]) -> tuple[list[str], list[str]]:
+        if below:
+            sides[0][0] = f"← {sides[0][0]}"
+            sides[1][-1] = f"{sides[1][-1]} →"
+        return (sides[0], sides[1])
+
+    def fits(sides: tuple[list[str], list[str]]) -> bool:
+        return sum(max(meter.width(t, size) for t in side) for side in sides) + 1.2 * size <= room
+
+    for sides in ([[left], [right]], [_halves(left, meter, size), _halves(right, meter, size)]):
+        found = with_arrows(sides)
+        if fits(found):
+            return found
+    limit = room - (meter.width("← ", size) if below else 0.0)
+    over, under = with_arrows([list(meter.wrap(t, size, limit)) for t in (left, right)])
+    return (over, [*[""] * len(over), *under])
+
+
+def _halves(text: str, meter: Meter, size: float) -> list[str]:
+    """Break a text into two lines at the space that leaves the narrower block."""
+    words = text.split(" ")
+    cuts = [[" ".join(words[:i]), " ".join(words[i:])] for i in range(1, len(words))]
+    return min(cuts, key=lambda pair: max(meter.width(p, size) for p in pair), default=[text])
 
 
 def favours_room(
@@ -455,6 +490,6 @@ def favours_room(
     pad, half = PAD * size, 0.5 * PANEL_GAP * size
     if layout.style.favours == "above":
         return (box[0] - half, box[1] + half)
-    low = pad if i == 0 else (panels[i - 1][1] + box[0]) / 2.0 + 0.2 * size
-    high = page - pad if i == len(panels) - 1 else (box[1] + panels[i + 1][0]) / 2.0 - 0.2 * size
+    low = pad if i == 0 else (panels[i - 1][1] + box[0]) / 2.0 + 0.6 * size
+    high = page - pad if i == len(panels) - 1 else (box[1] + panels[i + 1][0]) / 2.0 - 0.6 * size
     return (low, high)

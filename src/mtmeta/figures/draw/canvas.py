@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 import warnings
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from matplotlib.artist import Artist
 from matplotlib.collections import Collection, LineCollection, PolyCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 from matplotlib.ft2font import LoadFlags
@@ -190,6 +192,53 @@ def _invisible(char: str) -> bool:
     return unicodedata.category(char) in ("Cf", "Zs", "Mn")
 
 
+_BEFORE = {"left": 0.0, "center": 0.5, "right": 1.0}
+
+
+class Label(Text):
+    """One line of plain text whose width is known, set without being laid out again for each format."""
+
+    def __init__(self, x: float, y: float, text: str, *, width: float, **properties: Any) -> None:
+        super().__init__(x, y, text, parse_math=False, usetex=False, clip_on=False, **properties)
+        self._as_made: tuple[str, FontProperties, str, float] = (
+            text,
+            properties["fontproperties"],
+            properties["ha"],
+            width,
+        )
+
+    def set_clip_path(self, path: Any, transform: Any = None) -> None:
+        """Do nothing: a label is never clipped."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Set the line at its own anchor; if it was changed since it was made, as any text."""
+        text, font, align, width = self._as_made
+        plain = (
+            self.get_text() == text
+            and self.get_fontproperties() == font
+            and self.get_horizontalalignment() == align
+        )
+        if not plain or self.get_path_effects() or self.get_bbox_patch() is not None:
+            super().draw(renderer)
+            return
+        if not self.get_visible():
+            return
+        renderer.open_group("text", self.get_gid())
+        x, y = (float(v) for v in self.get_transform().transform(self.get_unitless_position()))
+        back = _BEFORE[align] * float(renderer.points_to_pixels(width))  # type: ignore[arg-type]
+        turn = math.radians(self.get_rotation())
+        x, y = x - back * math.cos(turn), y - back * math.sin(turn)
+        if renderer.flipy():
+            y = renderer.get_canvas_width_height()[1] - y
+        gc = renderer.new_gc()
+        gc.set_foreground(to_rgba(self.get_color()), isRGBA=True)
+        gc.set_url(self.get_url())
+        renderer.draw_text(gc, x, y, text, font, self.get_rotation(), mtext=self)
+        gc.restore()
+        renderer.close_group("text")
+        self.stale = False
+
+
 class _Edge(Artist):
     """Opens a group of the output when it is drawn, or closes the last one where it has no name."""
 
@@ -287,19 +336,17 @@ class Canvas:
         """One line of text with its baseline at `y`; never read as markup."""
         if not text:
             return
-        artist = Text(
+        artist = Label(
             self.x_of(x),
             self.y_of(y),
             text,
+            width=self.meter.width(text, size, bold=bold),
             fontproperties=self.meter.font(text, size, bold=bold),
             color=colour or self.meter.style.ink,
             ha="center" if align == "centre" else align,
             va="baseline",
             rotation=turn,
             rotation_mode="anchor",
-            parse_math=False,
-            usetex=False,
-            clip_on=False,
             zorder=5.0,
         )
         if self._texts is None:

@@ -73,9 +73,14 @@ def _place(layout: FlowLayout, meter: Meter, size: float, width: float | None) -
     y += (LINE * max((len(h) for h in heads.values()), default=0) + (0.8 if heads else 0.0)) * size
     texts = {b.key: _text(b, meter, size, each - 2 * INSET * size) for b in layout.boxes}
     rows: dict[int, tuple[float, float]] = {}
+    beside = {  # a phase of one row is as tall as its name, which stands upright
+        first: meter.width(name, size, bold=True) / 0.9
+        for name, first, last in layout.phases
+        if first == last
+    }
     for row in sorted({b.row for b in layout.boxes}):
         lines = max(len(texts[b.key]) for b in layout.boxes if b.row == row)
-        tall = (LINE * lines + 2 * INSET) * size
+        tall = max((LINE * lines + 2 * INSET) * size, beside.get(row, 0.0))
         rows[row] = (y, y + tall)
         y += tall + STEP * size
     y -= STEP * size
@@ -146,13 +151,12 @@ def draw_flow(layout: FlowLayout, ax: Axes) -> Axes:
             canvas.text(
                 placed.lanes[lane][0], placed.heads_top + (1.0 + LINE * i) * size, line, size=size, bold=True
             )
+    small = _phase_size(layout, placed, meter)
     for name, first, last in layout.phases:
         top, bottom = placed.rows[first][0], placed.rows[last][1]
         left = PAD * size
         box = [(left, top), (left + BAR * size, top), (left + BAR * size, bottom), (left, bottom)]
         canvas.shape(box, face=tint, z=1.0)
-        fits = meter.width(name, size, bold=True) < bottom - top
-        small = size if fits else size * 0.95 * (bottom - top) / meter.width(name, size, bold=True)
         x = left + (BAR / 2) * size + 0.36 * small
         canvas.text(x, (top + bottom) / 2, name, size=small, align="centre", bold=True, turn=90.0)
     for b in layout.boxes:
@@ -170,6 +174,15 @@ def draw_flow(layout: FlowLayout, ax: Axes) -> Axes:
     canvas.flush()
     ax.set_gid("flow diagram")
     return ax
+
+
+def _phase_size(layout: FlowLayout, placed: _Arranged, meter: Meter) -> float:
+    """Text size at which the name of every phase fits beside its rows: one for all."""
+    fits = [placed.size]
+    for name, first, last in layout.phases:
+        tall = placed.rows[last][1] - placed.rows[first][0]
+        fits.append(0.95 * placed.size * tall / max(meter.width(name, placed.size, bold=True), 1e-9))
+    return min(fits)
 
 
 def _arrow(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from mtmeta.figures.draw.arrange import (
     arrange,
     favours_lines,
     favours_room,
+    favours_text,
     groups_of,
     name_room,
     smallest_page,
@@ -79,6 +81,9 @@ def draw_forest(layout: ForestLayout, ax: Axes) -> Axes:
     meter = Meter(layout.style)
     width, height = box_of(ax)
     placed = arrange(layout, meter, width=width, height=height + 0.01)
+    style, share = layout.style, max(0.5, min(1.0, placed.size / layout.style.size))
+    # lines are as much thinner as the text is smaller
+    layout = replace(layout, style=replace(style, line=style.line * share, hairline=style.hairline * share))
     canvas = Canvas(ax, meter, placed.width, placed.height)
     if layout.panels:
         panel, (x0, x1) = layout.panels[0], placed.panels[0]
@@ -304,8 +309,9 @@ def _diamond(
     upper = _cut(outline, box[0], box[1])
     points = [(px, y - py) for px, py in upper] + [(px, y + py) for px, py in reversed(upper)]
     face = style.paper if mark.hollow else (tone or style.diamond)
-    if len(upper) > 1:
-        canvas.shape(points, face=face, edge=tone or style.diamond_edge, width=style.line)
+    edge = tone or style.diamond_edge
+    if len(upper) > 1:  # an edge of the same colour would carry the points beyond the interval
+        canvas.shape(points, face=face, edge=edge, width=0.0 if edge == face else style.line)
     _arrows(canvas, low, high, y, box, size, tone or style.diamond)
 
 
@@ -440,31 +446,22 @@ def _apart(panel: Panel, box: tuple[float, float], meter: Meter, size: float) ->
 
 
 def _draw_favours(layout: ForestLayout, placed: Arranged, i: int, canvas: Canvas, top: float) -> None:
+    """Set the directions to the two sides of the null, or under each other where the panel is narrow."""
     size, panel, box = placed.size, layout.panels[i], placed.panels[i]
     low, high = favours_room(layout, i, box, placed.width, size, placed.panels)
     middle = _x(panel, box, panel.null) if panel.null is not None else sum(box) / 2
     middle = min(max(middle, box[0]), box[1])
-    left, right = (canvas.meter.clean(t) for t in panel.favours)
-    rows = favours_lines(layout, canvas.meter, size, placed.panels, placed.width)
-    sides = [_halves(t, canvas.meter, size) if rows == 2 else [t] for t in (left, right)]
-    if layout.style.favours == "below":
-        sides = [[f"← {sides[0][0]}", *sides[0][1:]], [f"{sides[1][0]} →", *sides[1][1:]]]
+    sides = favours_text(panel, canvas.meter, size, high - low, layout)
     wide = [max(canvas.meter.width(t, size) for t in side) for side in sides]
     half = 0.6 * size
-    start = min(max(middle + half, low + wide[0] + 2 * half), high - wide[1])
-    end = min(middle - half, start - 2 * half)
-    for j in range(rows):
-        y = top + size * (1.0 + LINE * j)
-        for side, x, align in ((0, end, "right"), (1, start, "left")):
-            if j < len(sides[side]):
-                canvas.text(x, y, sides[side][j], size=size, align=align)  # type: ignore[arg-type]
-
-
-def _halves(text: str, meter: Meter, size: float) -> list[str]:
-    """Break a text into two lines at the space that leaves the narrower block."""
-    words = text.split(" ")
-    cuts = [[" ".join(words[:i]), " ".join(words[i:])] for i in range(1, len(words))]
-    return min(cuts, key=lambda pair: max(meter.width(p, size) for p in pair), default=[text])
+    if not sides[1][0]:  # stacked
+        end, start = min(max(middle, low + wide[0]), high), max(min(middle, high - wide[1]), low)
+    else:
+        start = min(max(middle + half, low + wide[0] + 2 * half), high - wide[1])
+        end = min(max(middle - half, low + wide[0]), start - 2 * half)
+    for side, x, align in ((sides[0], end, "right"), (sides[1], start, "left")):
+        for j, text in enumerate(side):
+            canvas.text(x, top + size * (1.0 + LINE * j), text, size=size, align=align)  # type: ignore[arg-type]
 
 
 def _draw_foot(layout: ForestLayout, placed: Arranged, canvas: Canvas) -> None:

@@ -1,25 +1,23 @@
-"""Markers, their labels, and the geometry that keeps labels apart."""
+"""Markers, colours, and what of a segment lies in a box."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 from mtmeta.figures.draw.canvas import Canvas
 from mtmeta.figures.draw.place import Box, Framed, Point
-from mtmeta.figures.layout.plot import Line, Note, PlotLayout, Points
+from mtmeta.figures.layout.plot import Points
 from mtmeta.figures.style import Style
 
 __all__ = [
     "clip",
     "colour",
     "contrast",
-    "draw_labels",
     "draw_points",
     "luminance",
     "marker",
     "mix",
+    "radius",
     "readable_on",
 ]
 
@@ -109,7 +107,8 @@ def marker(shape: str, x: float, y: float, r: float) -> list[tuple[float, float]
     ]
 
 
-def _radius(layer: Points, i: int, size: float) -> float:
+def radius(layer: Points, i: int, size: float) -> float:
+    """Return the radius in points of a layer's marker."""
     area = layer.area[i] if layer.area else 1.0
     return 0.36 * size * math.sqrt(max(area, 0.0))
 
@@ -123,78 +122,9 @@ def draw_points(layer: Points, frame: Framed, canvas: Canvas, style: Style, z: f
     for i, (x, y) in enumerate(zip(layer.x, layer.y, strict=True)):
         px, py = frame.at(x, y)
         if frame.left - 1 <= px <= frame.right + 1 and frame.top - 1 <= py <= frame.bottom + 1:
-            outline = marker(layer.shape, px, py, _radius(layer, i, frame.size))
+            outline = marker(layer.shape, px, py, radius(layer, i, frame.size))
             canvas.shape(outline, face=face, edge=edge, width=width, z=z)
             if layer.inner and layer.inner[i]:
                 text = canvas.meter.clean(layer.inner[i])
                 ink = readable_on(face, style)
                 canvas.text(px, py + 0.36 * frame.size, text, size=frame.size, align="centre", colour=ink)
-
-
-def draw_labels(layout: PlotLayout, frame: Framed, canvas: Canvas) -> None:
-    """Name points where there is room: beside, above, below, then further out with a leader."""
-    size, meter = frame.size, canvas.meter
-    small = 0.9 * size
-    taken: list[Box] = []
-    wanted: list[tuple[float, float, float, str]] = []
-    for layer in layout.layers:
-        if isinstance(layer, Points):
-            for i, (x, y) in enumerate(zip(layer.x, layer.y, strict=True)):
-                px, py = frame.at(x, y)
-                r = _radius(layer, i, size)
-                taken.append((px - r, py - r, px + r, py + r))
-                if layer.labels and layer.labels[i]:
-                    wanted.append((px, py, r, meter.clean(layer.labels[i])))
-        elif isinstance(layer, Note):
-            px, py = frame.at(layer.x, layer.y)
-            w = meter.width(meter.clean(layer.text), size, bold=layer.bold)
-            x0 = px - {"left": 0.0, "right": w, "centre": w / 2}[layer.align]
-            taken.append((x0, py - 0.6 * size, x0 + w, py + 0.6 * size))
-    lines = [
-        (a, b)
-        for line in layout.layers
-        if isinstance(line, Line)
-        for a, b in pairwise([frame.at(x, y) for x, y in zip(line.x, line.y, strict=True)])
-    ]
-    for px, py, r, text in wanted:
-        w, h = meter.width(text, small), 1.1 * small
-        spots = list(_spots(px, py, r, w, h, small))
-        free = [s for s in spots if _is_free(s[0], s[1], w, h, frame, taken)]
-        near = [s for s in free if s[2] <= 3 and not any(_crosses(a, b, s[0], s[1], w, h) for a, b in lines)]
-        if not free:
-            continue
-        x0, y0, step = (near or free)[0]
-        taken.append((x0, y0, x0 + w, y0 + h))
-        canvas.text(x0, y0 + 0.9 * small, text, size=small)
-        if step > 1:
-            end = (min(max(px, x0), x0 + w), y0 if py < y0 else y0 + h)
-            canvas.line([(px, py), end], colour=layout.style.muted, width=layout.style.hairline, z=1.9)
-
-
-def _spots(
-    px: float, py: float, r: float, w: float, h: float, size: float
-) -> Iterator[tuple[float, float, int]]:
-    """Top left corners for a label of a point, the nearest first."""
-    for step in range(16):
-        gap = r + (0.3 + 0.7 * step) * size
-        slant = 0.7 * gap
-        yield (px + gap, py - h / 2, step)
-        yield (px - gap - w, py - h / 2, step)
-        yield (px + slant, py - slant - h, step)
-        yield (px + slant, py + slant, step)
-        yield (px - slant - w, py - slant - h, step)
-        yield (px - slant - w, py + slant, step)
-        yield (px - w / 2, py - gap - h, step)
-        yield (px - w / 2, py + gap, step)
-
-
-def _is_free(x: float, y: float, w: float, h: float, frame: Framed, taken: Sequence[Box]) -> bool:
-    edge = 0.2 * frame.size
-    if x < frame.left + edge or x + w > frame.right or y < frame.top or y + h > frame.bottom - edge:
-        return False
-    return not any(x < t[2] + 1 and x + w > t[0] - 1 and y < t[3] + 1 and y + h > t[1] - 1 for t in taken)
-
-
-def _crosses(a: Point, b: Point, x: float, y: float, w: float, h: float) -> bool:
-    """Whether a segment enters a box."""
-    return clip(a, b, (x, y, x + w, y + h)) is not None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mtmeta.figures.draw.canvas import Meter
 from mtmeta.figures.layout.plot import Area, Axis, Cells, GridLayout, Line, PlotLayout, Points, Ranges
 
-__all__ = ["Box", "Framed", "Point", "frame_plot", "page_size", "place_plots"]
+__all__ = ["Box", "Framed", "Point", "frame_plot", "names_size", "page_size", "place_plots"]
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -186,7 +187,24 @@ def _below(layout: PlotLayout, meter: Meter, width: float, size: float) -> float
     """Height of legend, foot and further title lines, which come on top of the plot's natural height."""
     probe = frame_plot(layout, meter, (0.0, 0.0, width, 40.0 * size), size)
     lines = 1.4 * len(probe.foot) + 1.6 * len(probe.legend) + LINE * max(0, probe.x_depth - 1)
-    return (lines + 1.1 * LINE * max(0, len(probe.title) - 1)) * size
+    lines += 1.1 * LINE * max(0, len(probe.title) - 1)
+    have = layout.height - (probe.box[3] - probe.bottom + probe.top - probe.box[1]) / size + lines
+    need = names_depth(probe) * len(probe.y_lines) if layout.y.names else 0.0
+    return (lines + max(0.0, need - have)) * size
+
+
+def names_depth(frame: Framed) -> float:
+    """Distance in text sizes that names on the y axis need from one to the next."""
+    counts = [len(lines) for lines in frame.y_lines]
+    return LINE * max(((a + b) / 2 for a, b in pairwise(counts)), default=max(counts, default=0)) + 0.15
+
+
+def names_size(frame: Framed) -> float:
+    """Text size at which no name on the y axis need be left out."""
+    if not frame.y.names or not frame.y_lines:
+        return frame.size
+    slot = (frame.bottom - frame.top) / abs(frame.y.high - frame.y.low)
+    return min(frame.size, slot / names_depth(frame))
 
 
 def place_plots(

@@ -8,8 +8,20 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from mtmeta.figures.draw.canvas import Canvas, Meter, box_of, new_axes
-from mtmeta.figures.draw.marks import clip, colour, draw_labels, draw_points, marker, mix, readable_on
-from mtmeta.figures.draw.place import BETWEEN, LINE, PAD, SAMPLE, Framed, Named, Point, page_size, place_plots
+from mtmeta.figures.draw.labels import draw_labels
+from mtmeta.figures.draw.marks import clip, colour, draw_points, marker, mix, readable_on
+from mtmeta.figures.draw.place import (
+    BETWEEN,
+    LINE,
+    PAD,
+    SAMPLE,
+    Framed,
+    Named,
+    Point,
+    names_size,
+    page_size,
+    place_plots,
+)
 from mtmeta.figures.layout.plot import Area, Cells, GridLayout, Layer, Line, PlotLayout, Points, Ranges
 from mtmeta.figures.style import Style, Width, width_of
 
@@ -134,7 +146,8 @@ def _draw_cells(layer: Cells, frame: Framed, canvas: Canvas, style: Style, z: fl
         if layer.text and layer.text[i]:
             x, y = (a[0] + b[0]) / 2, (a[1] + b[1]) / 2 + 0.36 * frame.size
             text = canvas.meter.clean(layer.text[i])
-            if canvas.meter.width(text, frame.size) < abs(b[0] - a[0]) - 0.3 * frame.size:
+            wide = canvas.meter.width(text, frame.size) < abs(b[0] - a[0]) - 0.3 * frame.size
+            if wide and abs(b[1] - a[1]) > 0.95 * frame.size:
                 canvas.text(x, y, text, size=frame.size, align="centre", colour=readable_on(face, style))
 
 
@@ -211,14 +224,15 @@ def _tick_labels(layout: PlotLayout, frame: Framed, canvas: Canvas) -> None:
             last = x + half
     placed = [(frame.at(layout.x.low, v)[1], t) for v, t in zip(layout.y.ticks, frame.y_lines, strict=True)]
     last = math.inf
+    small = names_size(frame)
     for middle, lines in sorted(placed, key=lambda p: -p[0]):
-        tall = LINE * (len(lines) - 1) * size
-        if middle + tall / 2 + 0.5 * size > last:
+        tall = LINE * (len(lines) - 1) * small
+        if not layout.y.names and middle + tall / 2 + 0.5 * small > last:
             continue
         for i, text in enumerate(lines):
-            y = middle - tall / 2 + (0.36 + LINE * i) * size
-            canvas.text(frame.left - 0.7 * size, y, text, size=size, align="right")
-        last = middle - tall / 2 - 0.5 * size
+            y = middle - tall / 2 + (0.36 + LINE * i) * small
+            canvas.text(frame.left - 0.7 * size, y, text, size=small, align="right")
+        last = middle - tall / 2 - 0.5 * small
 
 
 def _draw_below(layout: PlotLayout, frame: Framed, canvas: Canvas) -> None:

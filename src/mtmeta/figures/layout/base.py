@@ -12,6 +12,8 @@ from mtmeta.figures.style import Style
 
 __all__ = [
     "Layout",
+    "as_json",
+    "capital",
     "count",
     "differences",
     "interval_parts",
@@ -37,9 +39,17 @@ class Layout:
 
     def to_json(self) -> str:
         """Return the layout as JSON text with sorted keys; numbers keep 12 significant digits."""
-        return (
-            json.dumps(self.to_dict(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-        )
+        return as_json(self.to_dict())
+
+
+def as_json(plain: Mapping[str, Any]) -> str:
+    """Return plain data as JSON text: keys sorted, nothing that is not JSON."""
+    return json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def capital(text: str) -> str:
+    """Return text with its first letter raised, the rest untouched."""
+    return text[:1].upper() + text[1:]
 
 
 def to_plain(value: Any) -> Any:

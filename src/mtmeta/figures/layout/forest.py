@@ -11,7 +11,7 @@ from mtmeta.figures.layout.axes import Better
 from mtmeta.figures.layout.frame import ColumnLike, Frame, Prediction
 from mtmeta.figures.layout.lights import RobTable
 from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike
-from mtmeta.figures.layout.table import Column, ForestLayout, Row
+from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Row
 from mtmeta.figures.layout.words import between_words, heterogeneity_words
 from mtmeta.figures.style import Style, StyleName, style_of
 from mtmeta.measures import check_choice, check_level
@@ -117,7 +117,8 @@ def forest_layout(
     total = frame.style.total if len(results) == 1 else ""
     for j, fit in enumerate(results):
         gap = 0.35 if j == 0 else 0.0
-        rows += frame.pooled_rows(fit, columns, prediction=prediction, gap=gap, label=total)
+        own = frame.pooled_rows(fit, columns, prediction=prediction, gap=gap, label=total)
+        rows += [_without_weight(row, columns) for row in own] if j else own
     between = between_words(grouped, frame.style) if grouped is not None else ()
     return frame.finish(
         rows,
@@ -131,6 +132,12 @@ def forest_layout(
         prediction=prediction,
         title=title,
     )
+
+
+def _without_weight(row: Row, columns: tuple[Column, ...]) -> Row:
+    """Leave the weight of a further result's row free: the weights are the first result's."""
+    cells = (Cell() if c.key == "weight" else cell for c, cell in zip(columns, row.cells, strict=True))
+    return replace(row, cells=tuple(cells))
 
 
 def _results(result: PooledLike | SubgroupLike | Sequence[PooledLike]) -> tuple[PooledLike, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import UsageError
 from mtmeta.figures.layout.axes import Better, axis_panel, favours_words, normal_quantile, several, t_curve
-from mtmeta.figures.layout.base import count, interval_parts, number, percent
+from mtmeta.figures.layout.base import capital, count, interval_parts, number, percent
 from mtmeta.figures.layout.lights import RobTable
 from mtmeta.figures.layout.protocols import PooledLike, is_random, model_words, predicts, short_name, shown
 from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Row, numbered
@@ -20,7 +20,7 @@ from mtmeta.figures.layout.words import heterogeneity_words, level_words, overal
 from mtmeta.figures.style import Style
 from mtmeta.measures import Measure
 
-__all__ = ["ColumnLike", "Frame", "Prediction", "capital", "lower", "summary_numbers"]
+__all__ = ["ColumnLike", "Frame", "Prediction", "lower", "summary_numbers"]
 
 Prediction = Literal["bar", "shade", "density", "none"]
 ColumnLike = str | Column
@@ -43,11 +43,6 @@ _HEADS = {
     "se": "SE",
 }
 _COUNTS = ("n", "n1", "n2", "a", "c")
-
-
-def capital(text: str) -> str:
-    """Return text with its first letter raised, the rest untouched."""
-    return text[:1].upper() + text[1:]
 
 
 def readable(style: Style, measure: Measure) -> Style:
@@ -340,6 +335,9 @@ class Frame:
         for fit in results:
             words = overall_words(fit, self.style, level=self.level)
             lines.append(words.replace(":", f", {lower(model_words(fit))}:", 1) if several_fits else words)
+        weighed = any(key == "weight" for key in (*self.style.left, *self.style.right))
+        if several_fits and weighed:
+            lines.append(f"Weights and areas of squares: {lower(model_words(results[0]))}")
         idle = results[0].k - len(self.effects.study)
         if idle:
             lines.append(f"Without events and without weight: {idle} {'study' if idle == 1 else 'studies'}")

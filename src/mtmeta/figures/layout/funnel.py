@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from mtmeta.errors import UsageError
 from mtmeta.figures.layout.axes import axis_ticks, normal_quantile
 from mtmeta.figures.layout.base import number
 from mtmeta.figures.layout.plot import Area, Axis, Layer, Line, PlotLayout, Points, floats, make_axis
-from mtmeta.figures.layout.protocols import PooledLike, axis_name, has_null, model_words
+from mtmeta.figures.layout.protocols import PooledLike, axis_name, has_null, model_words, shown
 from mtmeta.figures.style import Style, StyleName, style_of
 from mtmeta.measures import check_choice, check_level
 
-__all__ = ["PetPeeseLike", "TrimFillLike", "funnel_layout"]
+__all__ = ["PetPeeseLike", "SelectionLike", "TrimFillLike", "funnel_layout"]
 
 Labels = Literal["none", "outside", "all"]
 
@@ -27,7 +27,7 @@ def funnel_layout(
     *,
     contours: Sequence[float] = (),
     filled: tuple[Any, Any] | TrimFillLike | None = None,
-    curves: Sequence[tuple[str, Any, Any]] | PetPeeseLike = (),
+    curves: Sequence[tuple[str, Any, Any]] | PetPeeseLike | SelectionLike = (),
     power: float | None = None,
     labels: Labels = "none",
     level: float = 0.95,
@@ -46,8 +46,9 @@ def funnel_layout(
         `level` of effects would lie about the pooled estimate without heterogeneity and bias.
     filled : (array, array) or result of trim and fill, optional
         Effects and variances added by trim and fill, drawn hollow.
-    curves : sequence of (name, x, se), or result of PET-PEESE
-        Further lines: effects at standard errors.
+    curves : sequence of (name, x, se), result of PET-PEESE or of a selection model with steps
+        Further lines: effects at standard errors. Of a selection model the mean of all studies, and the mean
+        of those that are reported at each standard error.
     power : float, optional
         Shade by the power of each standard error to find this true effect (on the scale of analysis) at a
         two-sided 5% level: a sunset plot (Kossmeier, Tran, Voracek 2020, Z Psychol 228:43).
@@ -128,7 +129,7 @@ def funnel_layout(
         layers=tuple(layers),
         summary=(("estimate", centre), ("k", float(len(y))), ("outside", float(sum(outside)))),
         title=title,
-        foot=() if contours else (_region_words(result, level, look),),
+        foot=_foot_words(result, level, look, contours=bool(contours), power=power, added=len(added[0])),
         style=look,
     )
 
@@ -140,6 +141,15 @@ class TrimFillLike(Protocol):
     def k0(self) -> int: ...
     @property
     def filled(self) -> PooledLike: ...
+
+
+@runtime_checkable
+class SelectionLike(Protocol):
+    """A result of a selection model with steps: means of all studies, and of those reported."""
+
+    @property
+    def estimate(self) -> float: ...
+    def expected(self, se: Any) -> Any: ...
 
 
 class PetPeeseLike(Protocol):
@@ -161,12 +171,18 @@ def _added(filled: tuple[Any, Any] | TrimFillLike | None) -> tuple[tuple[float, 
 
 
 def _lines(
-    curves: Sequence[tuple[str, Any, Any]] | PetPeeseLike, deepest: float
+    curves: Sequence[tuple[str, Any, Any]] | PetPeeseLike | SelectionLike, deepest: float
 ) -> Sequence[tuple[str, Any, Any]]:
     """Return lines as (name, effects, standard errors); PET is straight in s, PEESE in s squared."""
     if isinstance(curves, Sequence):
         return curves
     se = np.linspace(0.0, deepest, 61)
+    if isinstance(curves, SelectionLike):
+        mean = np.full(len(se), float(curves.estimate))
+        return [
+            ("all studies, by the selection model", mean, se),
+            ("those reported", curves.expected(se), se),
+        ]
     pet, peese = curves.pet, curves.peese
     return [("PET", pet.limit + pet.bias * se, se), ("PEESE", peese.limit + peese.bias * se**2, se)]
 
@@ -177,11 +193,23 @@ def _reach(effects: Sequence[float], centre: float, half: float) -> tuple[float,
     return (low - margin, high + margin)
 
 
-def _region_words(result: PooledLike, level: float, style: Style) -> str:
-    share = f"{100 * level:.10g}".replace(".", style.decimal_mark)
-    return (
-        f"{model_words(result)} estimate; dashed: where {share}% of effects lie without heterogeneity or bias"
-    )
+def _foot_words(
+    result: PooledLike, level: float, style: Style, *, contours: bool, power: float | None, added: int
+) -> tuple[str, ...]:
+    """Say what the lines and shades are."""
+    back = shown(result.effects.measure)
+    model = f"{model_words(result)} estimate {number(back(float(result.estimate)), style)}"
+    if contours:
+        lines = [f"Dotted: {model}; shades: two-sided P values"]
+    else:
+        share = f"{100 * level:.10g}".replace(".", style.decimal_mark)
+        lines = [f"{model}; dashed: where {share}% of effects lie without heterogeneity or bias"]
+    if power is not None:
+        value = back(float(power))
+        lines.append(f"Power: to find a true effect of {number(value, style)} by a two-sided test at 5%")
+    if added:
+        lines.append(f"Filled in: {added} effect{'s' if added != 1 else ''} by trim and fill")
+    return tuple(lines)
 
 
 def _contours(

@@ -161,6 +161,7 @@ def influence_layout(
     found = [str(s) for s, f in zip(frame[study], flagged, strict=True) if f]
     said = f"Influential: {', '.join(found)}" if found else "No study is influential by these limits"
     return ForestLayout(
+        figure="influence diagnostics",
         measure="GEN",
         k=k,
         participants=math.nan,

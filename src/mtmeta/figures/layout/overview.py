@@ -123,6 +123,7 @@ def traffic_light_layout(
         for i, study in enumerate(table.studies)
     ]
     return ForestLayout(
+        figure="risk of bias",
         measure="GEN",
         k=len(rows),
         participants=math.nan,

@@ -175,6 +175,7 @@ def shrinkage_layout(
     first = next(iter(summaries), "")
     said = f"; {first.lower()} {number(back(summaries[first][0]), look)}" if first else ""
     return ForestLayout(
+        figure="Bayesian forest plot",
         measure=measure.code,
         k=effects.k,
         participants=float("nan"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def radial_layout(
     result: PooledLike,
     *,
     level: float = 0.95,
-    labels: bool = False,
+    labels: Literal["none", "outside", "all"] = "none",
     title: str = "",
     style: Style | StyleName = "plain",
 ) -> PlotLayout:
@@ -58,7 +58,7 @@ def radial_layout(
     ----------
     result : pooled result
     level, labels, title, style
-        As everywhere; `labels` names the studies.
+        As everywhere; `labels` names no study, those outside the band, or all.
 
     References
     ----------
@@ -71,12 +71,18 @@ def radial_layout(
     far = 1.08 * max(x)
     slope = float(result.estimate)
     ends = spread([*y, slope * far + z, slope * far - z, z, -z])
+    check_choice("labels", labels, ("none", "outside", "all"))
+    far_off = [abs(b - slope * a) > z for a, b in zip(x, y, strict=True)]
+    named = tuple(
+        s if labels == "all" or (labels == "outside" and off) else ""
+        for s, off in zip(es.study, far_off, strict=True)
+    )
     tau = ", τ² added to each variance" if float(result.tau2) > 0 else ""
     layers: tuple[Layer, ...] = (
         Area((0.0, far, far, 0.0), (z, slope * far + z, slope * far - z, -z), tone="diamond", shade=0.14),
         Line((0.0, far), (0.0, 0.0), tone="null", width=0.8),
         Line((0.0, far), (0.0, slope * far), tone="diamond", width=1.4),
-        Points(x, y, labels=es.study if labels else ()),
+        Points(x, y, labels=named if any(named) else ()),
     )
     back = shown(es.measure)
     return PlotLayout(
@@ -126,8 +132,19 @@ def drapery_layout(
     low, high = robust_range(
         floats(es.yi), floats(es.yi - 2.6 * sei), floats(es.yi + 2.6 * sei), [pooled_low, pooled_high]
     )
-    at = np.linspace(low, high, points)
+    # every curve has its own peak among its places, else it would seem to end below 1
+    at = np.union1d(np.linspace(low, high, points), [*es.yi, float(result.estimate)])
+    at = at[(at >= low) & (at <= high)]
     layers: list[Layer] = []
+    if predicts(result):
+        pi_low, pi_high = result.pi(0.95)
+        scale = (float(pi_high) - float(pi_low)) / 2.0 / _quantile(0.95, result.effects.k - 1)
+        curve = _p_curve(at, float(result.estimate), scale, result.effects.k - 1)
+        layers.append(
+            Area(
+                (low, *floats(at), high), (0.0, *curve, 0.0), tone="prediction", shade=0.16, name="new study"
+            )
+        )
     if has_null(es.measure):
         layers.append(Line((es.measure.null,) * 2, (0.0, 1.0), tone="null"))
     layers += [Line((low, high), (1.0 - v, 1.0 - v), tone="muted", dash="dotted", width=0.7) for v in levels]
@@ -139,15 +156,6 @@ def drapery_layout(
                 tone="#9A9A9A",
                 width=0.7,
                 name="studies" if i == 0 else "",
-            )
-        )
-    if predicts(result):
-        pi_low, pi_high = result.pi(0.95)
-        scale = (float(pi_high) - float(pi_low)) / 2.0 / _quantile(0.95, result.effects.k - 1)
-        curve = _p_curve(at, float(result.estimate), scale, result.effects.k - 1)
-        layers.append(
-            Area(
-                (low, *floats(at), high), (0.0, *curve, 0.0), tone="prediction", shade=0.16, name="new study"
             )
         )
     curve = _p_curve(at, float(result.estimate), float(result.se), float(result.df))
@@ -334,14 +342,14 @@ def orchard_layout(
         own = [i for i, g in enumerate(named) if g == name]
         x = floats(effects.yi[own])
         area = floats(0.25 + 2.2 * (precise[own] / precise.max()) ** 2)
-        layers.append(Points(x, tuple(j + d for d in _swarm(x)), area=area, tone=f"palette {j}", alpha=0.45))
+        layers.append(Points(x, tuple(j + d for d in _swarm(x)), area=area, tone=f"palette {j}", alpha=0.6))
         if predicts(fit):
             low, high = (float(v) for v in fit.pi(level))
             layers.append(Ranges((float(j),), (low,), (high,), upright=False, tone="ink", width=1.0))
             must += [low, high]
         low, high = (float(v) for v in fit.ci(level))
-        layers.append(Ranges((float(j),), (low,), (high,), upright=False, tone="ink", width=4.0))
-        layers.append(Points((float(fit.estimate),), (float(j),), area=(2.4,), tone=f"palette {j}", rim=True))
+        layers.append(Ranges((float(j),), (low,), (high,), upright=False, tone="ink", width=3.0))
+        layers.append(Points((float(fit.estimate),), (float(j),), area=(1.6,), tone=f"palette {j}", rim=True))
         must += [low, high]
         rows.append(f"{name} (k = {len(own)})")
     ends = robust_range(floats(effects.yi), floats(effects.yi), floats(effects.yi), must)
@@ -362,18 +370,21 @@ def orchard_layout(
 
 
 def _swarm(x: Sequence[float], *, reach: float = 0.36) -> tuple[float, ...]:
-    """Offsets that part neighbours, by rank among values in the same fortieth of the range."""
-    span = (max(x) - min(x)) or 1.0
-    bins: dict[int, list[int]] = {}
-    for i, v in enumerate(x):
-        bins.setdefault(int(40 * (v - min(x)) / span), []).append(i)
-    out = [0.0] * len(x)
-    most = max(len(m) for m in bins.values())
-    for members in bins.values():
-        for rank, i in enumerate(members):
-            side = 1.0 if rank % 2 else -1.0
-            out[i] = side * ((rank + 1) // 2) * min(0.14, 2 * reach / max(most, 2))
-    return tuple(out)
+    """Offsets above and below the bars, in turn from left to right, in as many lanes as neighbours need."""
+    order = sorted(range(len(x)), key=lambda i: x[i])
+    near = ((max(x) - min(x)) or 1.0) / 16.0
+    lanes: list[float] = []  # last value in each lane
+    chosen = [0] * len(x)
+    for turn, i in enumerate(order):
+        free = [lane for lane, last in enumerate(lanes) if x[i] - last > near and lane % 2 == turn % 2]
+        if not free:
+            free = [len(lanes) + (len(lanes) % 2 != turn % 2)]
+            lanes += [-math.inf] * (free[0] + 1 - len(lanes))
+        chosen[i] = free[0]
+        lanes[free[0]] = x[i]
+    rings = max(1, (len(lanes) + 1) // 2)
+    step = 0.0 if rings == 1 else min(0.12, (reach - 0.15) / (rings - 1))
+    return tuple((-1.0 if lane % 2 else 1.0) * (0.15 + step * (lane // 2)) for lane in chosen)
 
 
 def labbe_layout(

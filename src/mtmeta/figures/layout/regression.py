@@ -105,7 +105,10 @@ def bubble_layout(
     area = tuple(0.35 + 4.0 * w / max(big) for w in big)
     names = tuple(effects.study) if labels else ()
     layers.append(Points(x, y, area=area, tone="square", alpha=0.55, labels=names))
-    bottom, top = robust_range(y, low, high, [effects.measure.null] if has_null(effects.measure) else [])
+    must = [effects.measure.null] if has_null(effects.measure) else []
+    if "pi_low" in line.columns:
+        must += [*floats(line["pi_low"]), *floats(line["pi_high"])]
+    bottom, top = robust_range(y, low, high, must)
     ticks, values, words = axis_ticks(bottom, top, effects.measure, look)
     return PlotLayout(
         figure="bubble plot",

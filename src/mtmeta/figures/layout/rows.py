@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from mtmeta.errors import UsageError
 from mtmeta.figures.layout.axes import Better, axis_panel, favours_words, normal_quantile
-from mtmeta.figures.layout.base import count, interval_parts, number, p_value, percent
-from mtmeta.figures.layout.frame import Frame, capital, readable
-from mtmeta.figures.layout.protocols import PooledLike, model_words, short_name, shown
+from mtmeta.figures.layout.base import capital, count, interval_parts, number, p_value, percent
+from mtmeta.figures.layout.frame import Frame, readable
+from mtmeta.figures.layout.protocols import PooledLike, is_bayesian, model_words, short_name, shown
 from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Panel, Row, numbered
-from mtmeta.figures.layout.words import level_words, tau2_words
+from mtmeta.figures.layout.words import level_words
 from mtmeta.figures.style import Style, StyleName, style_of
 from mtmeta.measures import Measure, check_level, measure_of
 
@@ -95,6 +95,7 @@ def rows_layout(
     records = _records(data, label, level)
     specs = _columns(columns, data, kind, look, level, head or capital(label))
     named = set(map(str, diamonds))
+    mixed = any(r["label"] not in named for r in records)  # where all is pooled, nothing need stand out
     rows: list[Row] = []
     last: str | None = None
     for i, record in enumerate(records):
@@ -114,7 +115,7 @@ def rows_layout(
                 0,
                 cells,
                 marks=(mark,),
-                bold=pooled and look.bold_pooled,
+                bold=pooled and look.bold_pooled and mixed,
                 indent=indent,
                 id=record["label"],
             )
@@ -128,6 +129,7 @@ def rows_layout(
         favours=favours_words(kind, better, arms, look),
     )
     return ForestLayout(
+        figure="forest plot of results",
         measure=kind.code,
         k=len(records),
         participants=math.nan,
@@ -202,7 +204,11 @@ def _cell(
     if math.isnan(plain):
         return Cell(("",))
     if column.key == "tau2":
-        return Cell((tau2_words(plain, style),), (plain,))
+        most = max((abs(float(v)) for v in data[column.key] if v == v), default=0.0)
+        places = (
+            style.decimals if most == 0 else max(style.decimals, min(5, 1 - math.floor(math.log10(most))))
+        )
+        return Cell((number(plain, style, decimals=places),), (plain,))
     if column.key == "i2":
         return Cell((percent(plain, style, decimals=style.i2_decimals),), (plain,))
     if column.key == "pvalue":
@@ -234,7 +240,7 @@ def cumulative_layout(
     """
     have = tuple(c for c in columns if c in data.columns)
     frame = data.assign(**{label: [f"+ {v}" if i else str(v) for i, v in enumerate(data[label])]})
-    return rows_layout(
+    layout = rows_layout(
         frame,
         measure=measure,
         label=label,
@@ -248,6 +254,7 @@ def cumulative_layout(
         title=title,
         style=style,
     )
+    return replace(layout, figure="cumulative forest plot")
 
 
 def leave_one_out_layout(
@@ -289,7 +296,7 @@ def leave_one_out_layout(
     last: dict[str, Any] = {"label": all_words, "estimate": overall.estimate, "low": low, "high": high}
     last |= {c: getattr(overall, c) for c in kept if hasattr(overall, c)}
     table = pd.concat([table, pd.DataFrame([last])], ignore_index=True)
-    return rows_layout(
+    layout = rows_layout(
         table,
         measure=overall.effects.measure,
         label="label",
@@ -304,6 +311,7 @@ def leave_one_out_layout(
         title=title,
         style=style,
     )
+    return replace(layout, figure="leave-one-out forest plot", k=len(frame))
 
 
 def _wald_words(data: pd.DataFrame, level: float, style: Style) -> tuple[str, ...]:
@@ -352,10 +360,8 @@ def compare_layout(
     columns = (
         Column("study", "Study", align="left"),
         *(
-            Column(
-                f"effect {n}", f"{short_name(measure)} [{level_words(level, look)}]", group=n, side="right"
-            )
-            for n in results
+            Column(f"effect {n}", f"{short_name(measure)} [{_kind(r, level, look)}]", group=n, side="right")
+            for n, r in results.items()
         ),
     )
     rows = [_matched(study, frames) for study in studies]
@@ -366,21 +372,38 @@ def compare_layout(
     placed = numbered(rows)
     numbers = [(f"{n}: {k}", float(v)) for n, r in results.items() for k, v in _three(r, level)]
     return ForestLayout(
+        figure="forest plots side by side",
         measure=measure.code,
         k=len(studies),
         participants=math.nan,
         columns=columns,
         rows=placed,
         panels=_one_axis(panels),
-        foot=tuple(
-            f"{n}: {model_words(r)}, {level_words(level, look)} by {r.ci_method}" for n, r in results.items()
-        ),
+        foot=tuple(_model_line(n, r, level, look) for n, r in results.items()),
         summary=tuple(numbers),
         model="; ".join(dict.fromkeys(model_words(r) for r in results.values())),
         level=level,
         title=title,
         style=look,
     )
+
+
+def _kind(result: PooledLike, level: float, style: Style) -> str:
+    """Name the interval: credible for a posterior."""
+    words = level_words(level, style)
+    return words.replace("CI", "CrI") if is_bayesian(result) else words
+
+
+def _model_line(name: str, result: PooledLike, level: float, style: Style) -> str:
+    """Say by which model and interval a panel was pooled; a panel called as its model is not named twice."""
+    percent_words = level_words(level, style, interval=False)
+    how = (
+        f"{percent_words} credible interval"
+        if is_bayesian(result)
+        else f"{level_words(level, style)} by {result.ci_method}"
+    )
+    words = model_words(result)
+    return f"{words}: {how}" if words.casefold() == name.casefold() else f"{name}: {words}, {how}"
 
 
 def _three(result: PooledLike, level: float) -> tuple[tuple[str, float], ...]:

@@ -225,9 +225,9 @@ class ForestLayout(Layout):
     Attributes
     ----------
     measure : str
-        Code of the effect measure.
+        Code of the effect measure; "GEN" where the figure shows none.
     k : int
-        Effects pooled.
+        Effects pooled, or rows shown where nothing is pooled.
     participants : float
         Sum of the participants, NaN where unknown.
     columns : tuple of Column
@@ -245,6 +245,8 @@ class ForestLayout(Layout):
     level : float
     title : str
     style : Style
+    figure : str
+        Which figure it is, as words.
     """
 
     measure: str
@@ -262,6 +264,7 @@ class ForestLayout(Layout):
     level: float = 0.95
     title: str = ""
     style: Style = field(default_factory=Style)
+    figure: str = "forest plot"
 
     def column(self, key: str) -> int:
         """Index of the column with this key, -1 where there is none."""

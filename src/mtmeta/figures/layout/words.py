@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
-from mtmeta.figures.layout.base import count, interval_parts, number, p_value, percent
+from mtmeta.figures.layout.base import capital, count, interval_parts, number, p_value, percent
 from mtmeta.figures.layout.flow import FlowLayout
 from mtmeta.figures.layout.plot import GridLayout, PlotLayout, Points
 from mtmeta.figures.layout.protocols import (
@@ -21,9 +22,12 @@ from mtmeta.figures.layout.table import ForestLayout
 from mtmeta.figures.style import Style
 from mtmeta.measures import measure_of
 
+AnyLayout = ForestLayout | PlotLayout | GridLayout | FlowLayout
+
 __all__ = [
     "alt_text",
     "caption",
+    "document",
     "heterogeneity_words",
     "level_words",
     "overall_words",
@@ -135,7 +139,12 @@ def overall_words(fit: PooledLike, style: Style, *, level: float) -> str:
     return f"Overall effect: {test} ({level_words(level, style)}: {fit.ci_method})"
 
 
-def alt_text(layout: ForestLayout | PlotLayout | GridLayout | FlowLayout) -> str:
+def document(layout: AnyLayout) -> dict[str, Any]:
+    """Return a layout with its alternative text and caption: what the JSON beside a figure holds."""
+    return {**layout.to_dict(), "alt": alt_text(layout), "caption": caption(layout)}
+
+
+def alt_text(layout: AnyLayout) -> str:
     """Say in words what a figure shows, from the numbers it draws, for readers who do not see it.
 
     Parameters
@@ -153,86 +162,180 @@ def alt_text(layout: ForestLayout | PlotLayout | GridLayout | FlowLayout) -> str
         told = "; ".join(" ".join((b.head.rstrip(":"), ", ".join(b.lines))).strip() for b in layout.boxes)
         return f"Flow diagram. {told}."
     if isinstance(layout, GridLayout):
-        inner = "; ".join(f"{p.title or p.y.label}" for p in layout.plots)
-        return f"{_lead(layout.figure, layout.title)} {len(layout.plots)} panels: {inner}."
+        names = [
+            p.title or " against ".join(filter(None, (p.y.label, lower_first(p.x.label))))
+            for p in layout.plots
+        ]
+        said = [f"{_lead(layout.figure, layout.title)} {len(layout.plots)} panels: {'; '.join(names)}."]
+        said += [
+            f"{line}." for line in dict.fromkeys((*layout.foot, *(f for p in layout.plots for f in p.foot)))
+        ]
+        return " ".join(said)
     return _plot_alt(layout)
 
 
-def caption(layout: ForestLayout | PlotLayout | GridLayout | FlowLayout) -> str:
+def caption(layout: AnyLayout) -> str:
     """Write a caption: what is shown, by which model, from how many effects and people, what signs mean."""
     if isinstance(layout, FlowLayout):
-        return " ".join((layout.title or "Flow of studies through the review (PRISMA 2020).", *layout.foot))
+        lead = f"{layout.title}. Flow of studies." if layout.title else "Flow of studies (PRISMA 2020)."
+        return " ".join((lead, *(f"{line}." for line in layout.foot)))
     if not isinstance(layout, ForestLayout):
-        return " ".join((_lead(layout.figure, layout.title), *(f"{line}." for line in layout.foot)))
-    size = (
-        ""
-        if math.isnan(layout.participants)
-        else f", {count(layout.participants, layout.style)} participants"
-    )
-    effects = f"{layout.k} effect{'s' if layout.k != 1 else ''}{size}"
-    by = f" ({level_words(layout.level, layout.style)}: {layout.ci_method})" if layout.ci_method else ""
-    parts = [f"{layout.title or 'Forest plot'}: {effects}. {layout.model}{by}."]
+        parts = [_lead(layout.figure, layout.title)]
+        parts += [f"{line}." for line in (*_axes_words(layout), *layout.foot)]
+        k = dict(layout.summary).get("k") if isinstance(layout, PlotLayout) else None
+        return " ".join((*parts, f"k = {count(k, layout.style)}.") if k is not None else parts)
+    style = layout.style
+    parts = [f"{layout.title or capital(layout.figure)}: {_size_words(layout)}."]
+    if layout.model:
+        by = f" ({level_words(layout.level, style)}: {layout.ci_method})" if layout.ci_method else ""
+        parts.append(f"{layout.model}{by}.")
+    parts += [f"{line}." for line in (*_sign_words(layout), *layout.foot)]
+    return " ".join(parts)
+
+
+def _size_words(layout: ForestLayout) -> str:
+    """Say how many effects and participants, results or studies there are."""
+    what = {
+        "influence diagnostics": "study/studies",
+        "risk of bias": "study/studies",
+        "leave-one-out forest plot": "estimate, one study left out/estimates, each without one study",
+        "cumulative forest plot": "estimate/estimates, each with one study more",
+        "forest plot of results": "result/results",
+    }.get(layout.figure, "effect/effects")
+    words = f"{layout.k} {what.split('/')[layout.k != 1]}"
+    if math.isnan(layout.participants):
+        return words
+    return f"{words}, {count(layout.participants, layout.style)} participants"
+
+
+def _sign_words(layout: ForestLayout) -> list[str]:
+    """Say what squares, dots, diamonds and the bar of the prediction are."""
+    if not layout.panels or layout.measure == "GEN":
+        return []
     shapes = {m.shape for row in layout.rows for m in row.marks}
     level = level_words(layout.level, layout.style, interval=False)
+    if layout.figure == "Bayesian forest plot":
+        return [f"Lines and densities: {level} intervals, credible where the effects are shrunken"]
+    parts = []
     if "square" in shapes:
         parts.append(
-            f"Squares are study estimates (areas by weight), lines their {level} confidence intervals."
+            f"Squares are study estimates (areas by weight), lines their {level} confidence intervals"
         )
+    elif "dot" in shapes:
+        parts.append(f"Dots are estimates, lines their {level} intervals")
     if "diamond" in shapes:
-        parts.append(f"Diamonds are pooled estimates with {level} confidence intervals.")
+        parts.append(f"Diamonds are pooled estimates with {level} intervals")
     if any(row.kind == "prediction" for row in layout.rows):
-        parts.append(f"The prediction interval covers {level} of the effects of new studies.")
-    parts += [f"{line}." for line in layout.foot]
-    return " ".join(parts)
+        parts.append(f"The prediction interval covers {level} of the effects of new studies")
+    return parts
+
+
+def lower_first(text: str) -> str:
+    """Return text as inside a sentence: its first letter lowered, unless an abbreviation begins it."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 def _lead(figure: str, title: str) -> str:
-    name = f"{figure[:1].upper()}{figure[1:]}"
-    return f"{name}: {title}." if title else f"{name}."
+    return f"{capital(figure)}: {title}." if title else f"{capital(figure)}."
 
 
 def _forest_alt(layout: ForestLayout) -> str:
-    measure, style = measure_of(layout.measure), layout.style
-    numbers = dict(layout.summary)
-    back = shown(measure)
-
-    def said(low: str, high: str) -> str:
-        return "".join(
-            interval_parts(back(numbers[low]), back(numbers[high]), replace(style, interval=("", " to ", "")))
-        )
-
-    name = axis_name(measure, style)
-    name = name[:1].lower() + name[1:]
+    name = axis_name(measure_of(layout.measure), layout.style)
+    scale = "" if layout.measure == "GEN" or not layout.panels else f" ({name[:1].lower()}{name[1:]})"
     title = f", {layout.title}," if layout.title else ""
-    parts = [f"Forest plot{title} of {layout.k} effect{'s' if layout.k != 1 else ''} ({name})."]
+    lead = f"{capital(layout.figure)}{title}"
+    if layout.title.casefold().startswith(layout.figure):
+        lead = layout.title  # its name is in its title
+    parts = [f"{lead} of {_size_words(layout).split(', ')[0]}{scale}."]
+    if layout.domains:
+        parts += _judgements_told(layout)
+    if layout.measure == "GEN":
+        parts += [f"{line}." for line in layout.foot if layout.panels]
+    elif layout.model and "estimate" in dict(layout.summary):
+        parts += _pooled_told(layout)
+    else:
+        parts += _rows_told(layout)
+    return " ".join(parts)
+
+
+def _pooled_told(layout: ForestLayout) -> list[str]:
+    """Range of the studies, pooled estimate, prediction interval, heterogeneity."""
+    style, numbers = layout.style, dict(layout.summary)
+    back = shown(measure_of(layout.measure))
+
+    def limits(low: str, high: str) -> str:
+        plain = replace(style, interval=("", " to ", ""))
+        return "".join(interval_parts(back(numbers[low]), back(numbers[high]), plain))
+
     points = [back(m.estimate) for row in layout.rows if row.kind == "study" for m in row.marks]
     points = [p for p in points if math.isfinite(p)]
+    parts = []
     if len(points) > 1:
-        parts.append(
-            f"Study estimates run from {number(min(points), style)} to {number(max(points), style)}."
-        )
-    if "estimate" in numbers:
-        level = level_words(layout.level, style)
-        pooled = number(back(numbers["estimate"]), style)
-        parts.append(f"{layout.model}: {pooled} ({level} {said('low', 'high')}).")
+        ends = (number(min(points), style), number(max(points), style))
+        parts.append(f"Study estimates run from {ends[0]} to {ends[1]}.")
+    pooled = number(back(numbers["estimate"]), style)
+    interval = level_words(layout.level, style)
+    if layout.ci_method == "credible":
+        interval = interval.replace("CI", "credible interval")
+    parts.append(f"{layout.model}: {pooled} ({interval} {limits('low', 'high')}).")
     if "pi_low" in numbers:
         level = level_words(layout.level, style, interval=False)
-        parts.append(f"{level} prediction interval {said('pi_low', 'pi_high')}.")
-    parts += [f"{line}." for line in layout.foot[:1]]
-    return " ".join(parts)
+        parts.append(f"{level} prediction interval {limits('pi_low', 'pi_high')}.")
+    return [*parts, *(f"{line}." for line in layout.foot[:1])]
+
+
+def _rows_told(layout: ForestLayout, most: int = 40) -> list[str]:
+    """Rows as they are printed: results that stand ready, or the pooled rows of results side by side."""
+    ready = layout.figure in ("forest plot of results", "cumulative forest plot", "leave-one-out forest plot")
+    told, head = [], ""
+    study = layout.column("study")
+    for row in layout.rows:
+        if row.kind == "heading":
+            head = f"{row.text}, "
+        if not row.cells or (not ready and row.kind == "study"):
+            continue
+        said = [
+            f"{layout.columns[j].group} {cell.text}".strip()
+            for j, cell in enumerate(row.cells)
+            if layout.columns[j].key.startswith(("effect", "shrunken")) and cell.text
+        ]
+        told.append(f"{head}{row.cells[study].text}: {', '.join(said)}")
+    if len(told) > most:
+        told = [*told[: most // 2], "and so on to", told[-1]]
+    return [f"{'; '.join(told)}."] if told else []
+
+
+def _judgements_told(layout: ForestLayout) -> list[str]:
+    """Say how many studies have which judgement, a domain."""
+    told = []
+    for j, head in enumerate(layout.domains):
+        words = [row.lights[j].judgement for row in layout.rows if len(row.lights) > j]
+        counts = [f"{words.count(w)} {w}" for w in dict.fromkeys(sorted(filter(None, words)))]
+        told.append(f"{head}: {', '.join(counts)}")
+    return [f"Risk of bias, {'; '.join(told)}."]
 
 
 def _plot_alt(layout: PlotLayout) -> str:
     style = layout.style
     parts = [_lead(layout.figure, layout.title)]
-    axes = [a.label[:1].lower() + a.label[1:] for a in (layout.y, layout.x) if a.label]
-    if len(axes) == 2:
-        parts.append(f"{axes[0][:1].upper()}{axes[0][1:]} against {axes[1]}.")
-    for layer in layout.layers:
-        if isinstance(layer, Points) and layer.x:
-            name = f"{layer.name}: " if layer.name else ""
+    parts += [f"{line}." for line in _axes_words(layout)]
+    layers = [p for p in layout.layers if isinstance(p, Points) and p.x]
+    for layer in layers:
+        if layer.name or len(layers) == 1:
+            name = f"{capital(layer.name)}: " if layer.name else ""
             parts.append(f"{name}{len(layer.x)} point{'s' if len(layer.x) != 1 else ''}.")
     if layout.summary:
-        told = ", ".join(f"{name} {number(value, style)}" for name, value in layout.summary)
-        parts.append(f"{told[:1].upper()}{told[1:]}.")
-    return " ".join(parts)
+        told = ", ".join(f"{name} {_figure_of(value, style)}" for name, value in layout.summary)
+        parts.append(f"{capital(told)}.")
+    return " ".join((*parts, *(f"{line}." for line in layout.foot)))
+
+
+def _axes_words(layout: PlotLayout | GridLayout) -> list[str]:
+    """Say what is drawn against what."""
+    if isinstance(layout, GridLayout) or not (layout.x.label and layout.y.label):
+        return []
+    return [f"{capital(layout.y.label)} against {lower_first(layout.x.label)}"]
+
+
+def _figure_of(value: float, style: Style) -> str:
+    return count(value, style) if float(value).is_integer() else number(value, style)
