@@ -2,6 +2,7 @@
 #   make run     set up and do the main job: every question in analyses/, its table, its forest plots, the report page
 #   make test    set up and pass the tests
 #   make check   what a change must pass: lint, types, contracts, tests, the records themselves
+#   make docs       builds the documentation's site into site/;  make notebooks  opens the notebooks
 #   make test-all, wheel, bench, lock, format, clean: see CONTRIBUTING.md
 
 VENV  := .venv
@@ -25,7 +26,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 # Everything but what takes minutes or builds the wheel; tests that need R or Chromium skip themselves where it is missing.
 QUICK := not slow and not wheel and not extra
 
-.PHONY: run test test-all lint format types contracts check wheel bench lock clean setup setup-dev setup-all
+.PHONY: run test test-all lint format types contracts check wheel bench docs notebooks lock clean setup setup-dev setup-all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -58,6 +59,13 @@ check: lint types contracts test
 
 wheel: setup-dev
 	$(PY) -m build --no-isolation --wheel --outdir dist
+
+docs: setup-all
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean
+	@echo "open site/index.html"
+
+notebooks: setup-all
+	$(BIN)/jupyter lab analyses/notebooks
 
 bench: setup-all
 	$(PY) benchmarks/run.py $(BENCH)

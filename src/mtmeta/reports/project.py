@@ -152,7 +152,10 @@ def _files(root: Path, source: str | None) -> dict[Path, str]:
         root / "studies" / "study.schema.json": (studies / "study.schema.json").read_text(encoding="utf-8"),
     }
     for example in EXAMPLES:
-        files[root / "studies" / example] = (studies / example).read_text(encoding="utf-8")
+        lines = (studies / example).read_text(encoding="utf-8").splitlines(keepends=True)
+        # a weight is the review's, in a forest of which only two trials come along
+        kept = [line for line in lines if not line.lstrip().startswith("weight_percent:")]
+        files[root / "studies" / example] = "".join(kept)
     if source is not None:
         files[root / ".github" / "workflows" / "review.yml"] = _WORKFLOW.format(
             source=shlex.quote(install_source(source))
