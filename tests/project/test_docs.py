@@ -41,12 +41,14 @@ CODE = tool("doc_code")
 # ---- code ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", CODE.pages(), ids=lambda p: p.stem)
 def test_the_code_prints_what_the_page_shows(page: Path) -> None:
     text = page.read_text("utf-8")
     assert CODE.with_outputs(text) == text, f"run python tools/doc_code.py {page.relative_to(ROOT)}"
 
 
+@pytest.mark.slow
 @pytest.mark.r
 def test_metafor_prints_what_the_page_shows() -> None:
     text = (DOCS / "coming-from.md").read_text("utf-8")
@@ -65,12 +67,14 @@ def test_metafor_and_mtmeta_print_the_same() -> None:
 # ---- pages made by tools ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "argument"), [("format_pages", "--check"), ("validation", "--check")])
 def test_the_made_pages_are_as_their_tool_makes_them(name: str, argument: str) -> None:
     assert tool(name).main([argument]) == 0, f"run python tools/{name}.py"
 
 
 @pytest.mark.extra
+@pytest.mark.slow
 def test_every_document_is_in_the_navigation_and_in_the_index() -> None:
     nav = set(re.findall(r"[\w-]+\.md", (ROOT / "mkdocs.yml").read_text("utf-8")))
     index = (DOCS / "index.md").read_text("utf-8")
@@ -155,6 +159,7 @@ def read(page: Path) -> Links:
 
 
 @pytest.mark.extra
+@pytest.mark.slow
 @pytest.mark.xdist_group("site")
 def test_the_site_builds_and_every_link_and_anchor_is_there(site: Path) -> None:
     broken = []
@@ -178,6 +183,7 @@ def test_the_site_builds_and_every_link_and_anchor_is_there(site: Path) -> None:
 
 
 @pytest.mark.extra
+@pytest.mark.slow
 @pytest.mark.xdist_group("site")
 def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     foreign = [
@@ -192,6 +198,7 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
 
 
 @pytest.mark.extra
+@pytest.mark.slow
 @pytest.mark.xdist_group("site")
 def test_every_public_name_has_its_reference(site: Path) -> None:
     hooks = tool("site_hooks")

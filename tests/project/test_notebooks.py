@@ -103,6 +103,7 @@ def test_a_typed_result_would_be_found(text: str) -> None:
 
 
 @pytest.mark.extra
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
 def test_the_notebook_is_its_script(script: Path) -> None:
     assert script.with_suffix(".ipynb").read_text("utf-8") == tool().text_of(script), (
@@ -111,6 +112,7 @@ def test_the_notebook_is_its_script(script: Path) -> None:
 
 
 @pytest.mark.extra
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
 def test_the_notebook_runs(script: Path, tmp_path: Path) -> None:
