@@ -20,6 +20,8 @@ from mtmeta.models.bayes_average import BayesModelAverage
 from mtmeta.models.bayes_regression import BayesMetaRegression
 from mtmeta.models.dependent import Multilevel
 from mtmeta.models.events import EventCounts, MantelHaenszel, Peto
+from mtmeta.models.exact import ExactOddsRatio
+from mtmeta.models.glmm import CountsModel
 from mtmeta.models.permutation import permutation_test
 from mtmeta.models.pool import CommonEffect, RandomEffects
 from mtmeta.models.regression import MetaRegression
@@ -127,6 +129,21 @@ def test_mantel_haenszel_and_peto_are_read_back(model: Any) -> None:
     back = fit.measure.back
     expected = [fit.k, back(fit.estimate), *map(back, fit.ci()), *_p(fit)]
     held(result_sentences(fit), [*expected, fit.i2, fit.q_df, fit.q, fit.q_pvalue])
+
+
+def test_models_of_counts_and_the_exact_odds_ratio_are_read_back() -> None:
+    for model in (CountsModel("CM.EL"), CountsModel("UM.FS", random=False)):
+        fit = model.fit(EVENTS)
+        expected = [fit.k, math.exp(fit.estimate), *map(math.exp, fit.ci()), *_p(fit)]
+        if model.random:
+            expected += [fit.tau2, *fit.tau2_ci(), *map(math.exp, fit.pi())]
+        held(result_sentences(fit), expected)
+    exact = ExactOddsRatio().fit(EVENTS)
+    held(result_sentences(exact), [exact.k, exact.odds_ratio, *map(math.exp, exact.ci()), exact.pvalue])
+    none = ExactOddsRatio().fit(EventCounts.of([0, 0], [10, 10], [3, 4], [10, 10]))
+    assert "odds ratio 0.00 (exact 95% CI 0.00 to " in plain(result_sentences(none))
+    all_ = ExactOddsRatio().fit(EventCounts.of([3, 4], [10, 10], [0, 0], [10, 10]))
+    assert "odds ratio infinity (exact" in plain(result_sentences(all_))
 
 
 @pytest.mark.parametrize("tau2", ["separate", "common"])

@@ -42,11 +42,11 @@ class Absolute:
         "superiority" (CLES), "per 100", "NNT" or "points".
     title : str
     spans : tuple
-        The number with its interval, or the reason why there is none.
+        The number with its interval; ``not computed`` where there is none.
     value, low, high : float or None
         At full precision; None without a number. An NNT whose interval runs through infinity has no ends.
     assumes : str
-        What the number rests on besides the pooled effect.
+        What the number rests on besides the pooled effect, or why there is none.
     """
 
     kind: Kind
@@ -93,7 +93,7 @@ def _benefit(run: AnalysisRun) -> tuple[float, Interval]:
 
 
 def _no(kind: Kind, title: str, why: str) -> Absolute:
-    return Absolute(kind, title, spans(f"not computed: {why}"))
+    return Absolute(kind, title, spans("not computed"), assumes=why)
 
 
 # ---- probability of superiority -------------------------------------------------------------------

@@ -19,6 +19,8 @@ from mtmeta.models.bayes_average import ModelAverageResult
 from mtmeta.models.bayes_regression import BayesRegressionResult
 from mtmeta.models.dependent import MultilevelResult
 from mtmeta.models.events import EventResult
+from mtmeta.models.exact import ExactResult
+from mtmeta.models.glmm import CountsResult
 from mtmeta.models.linear import Coefficients
 from mtmeta.models.permutation import PermutationResult
 from mtmeta.models.regression import MetaRegressionResult
@@ -115,8 +117,9 @@ def result_sentences(
     Parameters
     ----------
     result : result of any model of mtmeta
-        Pooled (common, random, fixed weights), Mantel-Haenszel and Peto, subgroups, meta-regression,
-        multilevel, cluster-robust, permutation, Bayesian (random effects, regression, averaged).
+        Pooled (common, random, fixed weights), Mantel-Haenszel and Peto, models of counts, the exact odds
+        ratio, subgroups, meta-regression, multilevel, cluster-robust, permutation, Bayesian (random effects,
+        regression, averaged).
     level : float, default 0.95
         Of all intervals.
     pi : str, default "V"
@@ -249,6 +252,56 @@ def _events(result: EventResult, level: float, pi: str, n: Numbers) -> Parts:
         *_test(n, result.statistic, math.inf, result.pvalue),
         "). ",
         *(["Heterogeneity: ", *_i2_q(result, n), ". "] if result.q_df > 0 else []),
+    ]
+
+
+def _exact(result: ExactResult, level: float, pi: str, n: Numbers) -> Parts:
+    return [
+        n.count(result.k),
+        " study was pooled: " if result.k == 1 else " studies were pooled: ",
+        "odds ratio ",
+        n.two(result.odds_ratio),
+        f" (exact {_level(level)} CI ",
+        *_exact_ends(result.ci(level), n),
+        "; exact ",
+        *n.p(result.pvalue),
+        "). ",
+    ]
+
+
+def _exact_ends(ci: Interval, n: Numbers) -> Parts:
+    low, high = math.exp(ci.low), math.exp(ci.high) if ci.high < 700 else math.inf
+    return [n.two(low), " to ", n.two(high)]
+
+
+def _counts(result: CountsResult, level: float, pi: str, n: Numbers) -> Parts:
+    measure = result.measure
+    parts: Parts = [
+        n.count(result.k),
+        " study was pooled: " if result.k == 1 else " studies were pooled: ",
+        f"{_label(measure)} ",
+        n.two(measure.back(result.estimate)),
+        f" ({_level(level)} CI ",
+        *n.interval(result.ci(level), measure, ""),
+        "; ",
+        *_test(n, result.statistic, math.inf, result.pvalue),
+        "). ",
+    ]
+    if not result.model.random:
+        return parts
+    low, high = result.tau2_ci(level)
+    return [
+        *parts,
+        "Heterogeneity: tau² = ",
+        n.tau2(result.tau2),
+        f" (profile {_level(level)} CI ",
+        n.tau2(low),
+        " to ",
+        n.tau2(high),
+        "). ",
+        f"The {_level(level)} prediction interval runs from ",
+        *n.interval(result.pi(level), measure, ""),
+        ". ",
     ]
 
 
@@ -468,6 +521,8 @@ def _bayes_regression(result: BayesRegressionResult, level: float, pi: str, n: N
 _WRITERS: tuple[tuple[type, Callable[[Any, float, str, Numbers], Parts]], ...] = (
     (PoolResult, _pooled),
     (EventResult, _events),
+    (ExactResult, _exact),
+    (CountsResult, _counts),
     (SubgroupResult, _groups),
     (MetaRegressionResult, _regression),
     (MultilevelResult, _multilevel),

@@ -12,7 +12,7 @@ from mtmeta.diagnostics.small_study import FEWEST
 from mtmeta.reports.bayes_words import probability
 from mtmeta.reports.document import Block, Cite, Number, Paragraph, Section, spans
 from mtmeta.reports.locked import Locked
-from mtmeta.reports.phrases import change_word, counted, finding_sentence, level_words
+from mtmeta.reports.phrases import change_word, finding_sentence, level_words
 from mtmeta.reports.prose import Numbers, Parts, method_sentences, result_sentences
 from mtmeta.reports.references import cited
 from mtmeta.reports.words import fixed
@@ -209,10 +209,12 @@ def _trials(run: AnalysisRun, locked: Locked) -> Parts:
     parts: Parts = [Number(f"{trials}", trials), " trial" if trials == 1 else " trials"]
     n = locked.get("today/n")
     if n is not None:
-        parts += [" with ", Number(f"{n}", n, f"{locked.name}/today/n"), " people"]
-    gave = "gave" if run.effects.k != trials else "each gave" if trials > 1 else "gave"
-    parts.append(f" {gave} ")
-    parts += ["one effect" if run.effects.k == trials else counted(run.effects.k, "effect"), ". "]
+        parts += [", with ", Number(f"{n}", n, f"{locked.name}/today/n"), " people in all,"]
+    parts.append(" gave ")
+    if run.effects.k == trials:
+        parts.append("one effect. " if trials == 1 else "one effect each. ")
+    else:
+        parts += [Number(f"{run.effects.k}", run.effects.k), " effects. "]
     left = {x.study for x in run.left_out} - set(run.effects.study)
     if left:
         parts += [Number(f"{len(left)}", len(left)), " trial" if len(left) == 1 else " trials"]
@@ -240,7 +242,9 @@ def _groups(run: AnalysisRun) -> Parts:
     if run.subgroups is None or run.analysis.subgroups is None:
         return []
     said = result_sentences(run.subgroups, level=run.analysis.model.level)
-    by = run.analysis.subgroups.by
+    by = {"group": "population", "value": "kind of value"}.get(
+        run.analysis.subgroups.by, run.analysis.subgroups.by
+    )
     return [
         *said,
         f"Groups ({by}) are of whole trials: a difference between them may be due to anything else in which "

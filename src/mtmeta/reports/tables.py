@@ -71,7 +71,10 @@ def characteristics_table(run: AnalysisRun) -> Table:
 
 def _characteristics(study: Study, outcome: Outcome | None) -> TableRow:
     design, population = study.design, study.population
-    people = "; ".join(_told(population.description, population.group)) or _UNTOLD
+    told, group = population.description, population.group
+    if told is not None and group is not None and group.casefold() in told.casefold():
+        group = None
+    people = "; ".join(_told(told, group)) or _UNTOLD
     comparator = study.comparator
     return TableRow(
         (
