@@ -68,7 +68,7 @@ def made(
                     "schema": 1,
                     "id": f"made-{i}",
                     "label": f"Made {i}",
-                    "citation": {"year": 2000 + i},
+                    "citation": {"year": 2000 + i % 50},
                     "conditions": ["cardiac"],
                     "design": {"allocation": allocation},
                     "population": {},
@@ -260,6 +260,20 @@ def test_publication_bias_is_not_tested_below_ten_trials() -> None:
     rating = grade_of(made([-0.3] * 9)).rating("publication bias")
     assert rating.proposed == 0
     assert "9 trials (fewer than 10)" in rating.why
+
+
+def test_trials_of_one_size_cannot_tell_asymmetry_and_are_still_rated() -> None:
+    rating = grade_of(made([-0.3, -0.5, -0.1] * 4, n=40)).rating("publication bias")
+    assert rating.proposed == 0
+    assert rating.why.startswith("Not tested: all studies are equally precise")
+    assert rating.why.endswith("Not rated down for it.")
+
+
+@pytest.mark.parametrize("kind", ["common", "random"])
+@pytest.mark.parametrize("k", [1, 2, 3, 12])
+def test_any_number_of_trials_under_either_model_is_rated(kind: str, k: int) -> None:
+    certainty = grade_of(made([-0.4] * k, model={"kind": kind}))
+    assert all(r.why for r in certainty.ratings)
 
 
 @pytest.mark.parametrize(("sign", "expected"), [(1, 1), (-1, 0)])

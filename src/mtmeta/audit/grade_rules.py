@@ -381,7 +381,7 @@ def rate_publication_bias(run: AnalysisRun) -> tuple[int, str]:
     lower = run.analysis.better == "lower"
     try:
         test = egger(run.effects)
-    except UsageError as error:
+    except (ModelError, UsageError) as error:  # unknown sizes, or trials that are all of one size
         return 0, f"Not tested: {error}. Not rated down for it."
     toward = test.bias < 0 if lower else test.bias > 0
     suspect = test.pvalue < _ALPHA and toward
