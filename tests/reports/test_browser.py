@@ -18,8 +18,8 @@ from mtmeta.errors import ModelError
 from mtmeta.models.pool import CommonEffect, RandomEffects
 from mtmeta.reports.build import report_of
 from mtmeta.reports.explorer import answers
-from mtmeta.reports.html import html_page, minus
-from mtmeta.reports.words import fixed
+from mtmeta.reports.html import html_page
+from mtmeta.reports.words import fixed, minus
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

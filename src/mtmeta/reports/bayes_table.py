@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from mtmeta.audit.run import AnalysisRun
 from mtmeta.reports.bayes_words import bayes_sentence, probability
-from mtmeta.reports.document import Cell, Column, Note, Paragraph, Section, Table, spans
+from mtmeta.reports.document import Cell, Column, Figure, Note, Paragraph, Section, Table, spans
 from mtmeta.reports.locked import Locked
+from mtmeta.reports.plots import layout_svg, posterior_of
 from mtmeta.reports.sections import rows_of
 from mtmeta.reports.words import fixed
 
@@ -74,4 +76,18 @@ def bayes_section(run: AnalysisRun, locked: Locked) -> Section:
     )
     caption = "Posteriors under the priors that the analysis names, beside the classical answer"
     table = Table(f"posteriors-{name}", caption, columns, rows_of(*rows), notes)
-    return Section(identity, title, (Paragraph.of(bayes_sentence(run)), table))
+    return Section(identity, title, (Paragraph.of(bayes_sentence(run)), table, *_figure(run)))
+
+
+def _figure(run: AnalysisRun) -> Iterator[Figure]:
+    from mtmeta.figures.layout.words import alt_text
+
+    layout = posterior_of(run)
+    if layout is not None:
+        name = run.analysis.name
+        words = spans(
+            "Prior and posterior of the mean and of τ, a row for each pair of priors. How far the two differ "
+            "is what the trials add."
+        )
+        drawn = (("plain", layout_svg(layout)),)
+        yield Figure(f"curves-{name}", words, alt_text(layout), drawn, file=f"{name}-posterior")

@@ -12,7 +12,7 @@ from mtmeta.models.intervals import critical
 from mtmeta.models.pool import PoolResult
 from mtmeta.reports.document import Explorer, Note, Paragraph, Section
 from mtmeta.reports.locked import tau2_text
-from mtmeta.reports.sections import LONGEST_FOREST
+from mtmeta.reports.plots import LONGEST
 from mtmeta.reports.summary import prediction
 from mtmeta.reports.words import count, estimate_ci, fixed, interval, percent, pvalue
 
@@ -71,7 +71,7 @@ def explorer_section(run: AnalysisRun) -> Section:
     """Return the studies with what they weigh, for a reader to take off one by one."""
     name = run.analysis.name
     identity, title = f"explore-{name}", "Leave trials out"
-    if run.effects.k > LONGEST_FOREST:
+    if run.effects.k > LONGEST:
         told = f"{run.effects.k} effects are too many to tick off in a page; the table of trials lists them."
         return Section(identity, title, (Note.of(told, kind="refusal"),))
     told = (

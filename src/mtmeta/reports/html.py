@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
@@ -18,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from mtmeta.reports.document import Document, Explorer, Figure, blocks_of
 from mtmeta.reports.svg import Inks, embedded
+from mtmeta.reports.words import minus
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 __all__ = ["html_page"]
-
-_MINUS = re.compile(r"(?<![\w-])-(?=[\d.])")
 
 
 def html_page(document: Document, *, progress: Callable[[int, int], None] | None = None) -> str:
@@ -125,17 +123,6 @@ def _environment() -> Environment:
     }
     environment.filters.update(filters)
     return environment
-
-
-def minus(text: str) -> str:
-    """Give numbers a true minus sign, as figures have.
-
-    Examples
-    --------
-    >>> minus("-0.48 [-0.61, -0.35], 2010-11")
-    '−0.48 [−0.61, −0.35], 2010-11'
-    """
-    return _MINUS.sub("\N{MINUS SIGN}", text)
 
 
 def _plain_number(value: float | None) -> str:

@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from mtmeta.figures.layout.plot import GridLayout, PlotLayout
     from mtmeta.figures.layout.table import ForestLayout
 
-__all__ = ["forest_of", "layout_svg", "posterior_of", "save_figures", "stale_figures"]
+__all__ = [
+    "LONGEST",
+    "forest_of",
+    "funnel_of",
+    "layout_svg",
+    "posterior_of",
+    "report_layouts",
+    "save_figures",
+    "stale_figures",
+]
+
+LONGEST = 300
+"""Effects above which no figure is drawn: nobody reads it, and a browser takes long to show it."""
 
 
 def forest_of(run: AnalysisRun, *, style: str = "plain") -> ForestLayout:
@@ -47,6 +59,25 @@ def posterior_of(run: AnalysisRun, *, style: str = "plain") -> GridLayout | None
         words = prior_words(one.result.tau_prior)
         plots += [replace(plot, title=words if i == 0 else "") for i, plot in enumerate(grid.plots)]
     return replace(grid, plots=tuple(plots), columns=2, title=run.analysis.title)
+
+
+def funnel_of(run: AnalysisRun) -> PlotLayout | None:
+    """Return the layout of a funnel plot with contours of significance; None below three effects."""
+    if not 3 <= run.effects.k <= LONGEST:
+        return None
+    from mtmeta.figures.layout.funnel import funnel_layout
+
+    return funnel_layout(run.result, contours=(0.1, 0.05, 0.01), level=run.analysis.model.level)
+
+
+def report_layouts(run: AnalysisRun) -> Iterator[tuple[str, AnyLayout]]:
+    """Yield the figures of a report, each with the name of its file."""
+    name = run.analysis.name
+    if run.effects.k <= LONGEST:
+        yield name, forest_of(run)
+    for part, layout in (("funnel", funnel_of(run)), ("posterior", posterior_of(run))):
+        if layout is not None:
+            yield f"{name}-{part}", layout
 
 
 def layout_svg(layout: AnyLayout) -> str:

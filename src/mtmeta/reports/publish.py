@@ -10,6 +10,9 @@ from mtmeta.measures import check_choice
 from mtmeta.records.files import write_atomic_set
 from mtmeta.reports.build import report_of
 from mtmeta.reports.html import html_page
+from mtmeta.reports.latex import latex_text
+from mtmeta.reports.markdown import markdown_text
+from mtmeta.reports.plots import report_layouts
 
 __all__ = ["FORMATS", "write_report"]
 
@@ -54,4 +57,27 @@ def write_report(
     files: dict[Path, str | bytes] = {}
     if "html" in wanted:
         files[out / "index.html"] = html_page(document)
+    if "md" in wanted:
+        files[out / "report.md"] = markdown_text(document)
+    if "tex" in wanted:
+        files[out / "report.tex"] = latex_text(document)
+    suffixes = [suffix for name, suffix in (("md", "svg"), ("tex", "pdf")) if name in wanted]
+    if suffixes:
+        files |= _drawn(runs, out / "figures", suffixes)
     return write_atomic_set(files)
+
+
+def _drawn(runs: Sequence[AnalysisRun], folder: Path, suffixes: Sequence[str]) -> dict[Path, bytes]:
+    """Draw the figures that Markdown and LaTeX point to."""
+    from mtmeta.figures.api import draw_layout
+    from mtmeta.figures.files import render
+    from mtmeta.figures.layout.words import alt_text
+
+    files: dict[Path, bytes] = {}
+    for run in runs:
+        for name, layout in report_layouts(run):
+            figure = draw_layout(layout).get_figure(root=True)
+            assert figure is not None
+            for suffix in suffixes:
+                files[folder / f"{name}.{suffix}"] = render(figure, suffix, alt=alt_text(layout))
+    return files

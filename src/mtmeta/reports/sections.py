@@ -29,10 +29,10 @@ from mtmeta.reports.document import (
     spans,
 )
 from mtmeta.reports.locked import Locked
+from mtmeta.reports.plots import LONGEST, forest_of, layout_svg
 from mtmeta.reports.words import count
 
 __all__ = [
-    "LONGEST_FOREST",
     "answer_blocks",
     "bias_section",
     "flow_section",
@@ -42,9 +42,6 @@ __all__ = [
     "question_section",
     "rows_of",
 ]
-
-LONGEST_FOREST = 300
-"""Effects above which no forest plot is drawn: nobody reads it, and a browser takes long to show it."""
 
 STYLES = ("plain", "cochrane", "jama")
 
@@ -249,7 +246,9 @@ def _bias_table(name: str, tool: str, domains: Iterable[tuple[str, str]], studie
         rows.append(TableRow(tuple(cells)))
     columns = (Column("Trial"), *(Column(title) for _, title in used), Column("Judged by"))
     caption = f"Risk of bias, {tool}, as judged by the source named"
-    return Table(name, caption, columns, tuple(rows), sortable=True, filterable=len(rows) > 8)
+    missing = [title for key, title in domains if (key, title) not in used]
+    notes = (spans(f"No judgement is held on: {'; '.join(missing)}."),) if missing else ()
+    return Table(name, caption, columns, tuple(rows), notes, sortable=True, filterable=len(rows) > 8)
 
 
 # ---- forest ---------------------------------------------------------------------------------------
@@ -259,11 +258,10 @@ def forest_section(run: AnalysisRun, *, styles: Iterable[str] = STYLES) -> Secti
     """Return the forest plot, and behind each row its way back to what a source printed."""
     analysis = run.analysis
     identity, title = f"forest-{analysis.name}", "Forest plot"
-    if run.effects.k > LONGEST_FOREST:
+    if run.effects.k > LONGEST:
         told = f"{run.effects.k} effects are too many for a forest plot that can be read; "
         return Section(identity, title, (Note.of(told, "the table of trials lists them.", kind="refusal"),))
     from mtmeta.figures.layout.words import alt_text, caption
-    from mtmeta.reports.plots import forest_of, layout_svg
 
     drawings, first = [], None
     for style in styles:

@@ -21,8 +21,9 @@ from mtmeta.reports.document import (
     spans,
 )
 from mtmeta.reports.locked import tau2_text
+from mtmeta.reports.plots import LONGEST, funnel_of, layout_svg
 from mtmeta.reports.results import effect_spans
-from mtmeta.reports.sections import LONGEST_FOREST, rows_of
+from mtmeta.reports.sections import rows_of
 from mtmeta.reports.words import fixed, pvalue
 
 __all__ = ["missing_section"]
@@ -41,13 +42,12 @@ def _funnel(run: AnalysisRun) -> list[Block]:
             f"A funnel plot of {run.effects.k} {'effect' if run.effects.k == 1 else 'effects'} shows nothing."
         )
         return [Note.of(told, kind="refusal")]
-    if run.effects.k > LONGEST_FOREST:
+    if run.effects.k > LONGEST:
         return [Note.of(f"{run.effects.k} effects are too many to draw.", kind="refusal")]
-    from mtmeta.figures.layout.funnel import funnel_layout
     from mtmeta.figures.layout.words import alt_text
-    from mtmeta.reports.plots import layout_svg
 
-    layout = funnel_layout(run.result, contours=(0.1, 0.05, 0.01), level=run.analysis.model.level)
+    layout = funnel_of(run)
+    assert layout is not None
     figure = Figure(
         f"funnel-{run.analysis.name}",
         spans(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
 from mtmeta.measures import Interval, Measure
 
-__all__ = ["count", "estimate_ci", "fixed", "interval", "percent", "pvalue", "significant"]
+__all__ = ["count", "estimate_ci", "fixed", "interval", "minus", "percent", "pvalue", "significant"]
+
+_MINUS = re.compile(r"(?<![\w-])-(?=[\d.])")
 
 
 def fixed(value: float | None, decimals: int = 2) -> str:
@@ -76,3 +79,14 @@ def back(measure: Measure, value: float, ci: Interval | None) -> tuple[float, In
     """Take an estimate and its interval to the scale people read."""
     moved = None if ci is None else Interval(measure.back(ci.low), measure.back(ci.high))
     return measure.back(value), moved
+
+
+def minus(text: str) -> str:
+    """Give numbers a true minus sign, as figures have.
+
+    Examples
+    --------
+    >>> minus("-0.48 [-0.61, -0.35], 2010-11")
+    '−0.48 [−0.61, −0.35], 2010-11'
+    """
+    return _MINUS.sub("\N{MINUS SIGN}", text)
