@@ -628,10 +628,14 @@ def test_a_posterior_beside_a_classical_result(posterior):
     layout = forest_layout([random(bcg()), posterior])
     names = [r.cells[0].text for r in layout.rows if r.kind == "pooled"]
     assert names == ["Random effects (DL)", "Bayes (τ ~ half-normal(0.5))"]
-    assert layout.foot[-1].startswith(
+    assert layout.foot[-1] == "Weights and areas of squares: random effects (DL)"
+    assert layout.foot[1].startswith("Heterogeneity, Bayes (τ ~ half-normal(0.5)): τ² = ")
+    assert "Q = " in layout.foot[0]
+    assert "Q = " not in layout.foot[1]  # it belongs to no model, so it is told once
+    assert layout.foot[-2].startswith(
         "Mean effect, Bayes (τ ~ half-normal(0.5)): posterior median with 95% credible"
     )
-    assert layout.foot[-1].endswith("probability below the null >0.999")
+    assert layout.foot[-2].endswith("probability below the null >0.999")
     alone = forest_layout(posterior)
     assert "pvalue" not in dict(alone.summary)
     assert dict(alone.summary)["pi_low"] == posterior.pi().low

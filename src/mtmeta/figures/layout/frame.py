@@ -14,7 +14,15 @@ from mtmeta.errors import UsageError
 from mtmeta.figures.layout.axes import Better, axis_panel, favours_words, normal_quantile, several, t_curve
 from mtmeta.figures.layout.base import capital, count, interval_parts, number, percent
 from mtmeta.figures.layout.lights import RobTable
-from mtmeta.figures.layout.protocols import PooledLike, is_random, model_words, predicts, short_name, shown
+from mtmeta.figures.layout.protocols import (
+    PooledLike,
+    is_bayesian,
+    is_random,
+    model_words,
+    predicts,
+    short_name,
+    shown,
+)
 from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Row, numbered
 from mtmeta.figures.layout.words import heterogeneity_words, level_words, overall_words, tested
 from mtmeta.figures.style import Style
@@ -329,8 +337,8 @@ class Frame:
         several_fits = len(results) > 1
         random = [fit for fit in results if is_random(fit)]
         lines: list[str] = []
-        for fit in random or results[:1]:
-            words = heterogeneity_words(fit, self.style)
+        for j, fit in enumerate(random or results[:1]):
+            words = heterogeneity_words(fit, self.style, statistic=j == 0 or not is_bayesian(fit))
             lines.append(words.replace(":", f", {lower(model_words(fit))}:", 1) if len(random) > 1 else words)
         for fit in results:
             words = overall_words(fit, self.style, level=self.level)

@@ -65,8 +65,11 @@ def tau2_words(value: float, style: Style) -> str:
     return number(value, style, decimals=decimals)
 
 
-def heterogeneity_words(fit: PooledLike, style: Style) -> str:
-    """Heterogeneity in one line: variance, share, statistic with degrees of freedom and P value."""
+def heterogeneity_words(fit: PooledLike, style: Style, *, statistic: bool = True) -> str:
+    """Heterogeneity in one line: variance, share and, unless told before, Q with degrees of freedom and P.
+
+    The statistic is the same for every model of the same effects.
+    """
     if fit.effects.k < 2:
         return "Heterogeneity: not applicable (one effect)"
     tau2, q, i2 = style.terms
@@ -75,9 +78,10 @@ def heterogeneity_words(fit: PooledLike, style: Style) -> str:
     if between is not None and within is not None:
         parts[0] += f" ({tau2_words(between, style)} between, {tau2_words(within, style)} within clusters)"
     parts.append(f"{i2} = {percent(float(fit.i2), style, decimals=style.i2_decimals)}")
-    df = number(float(fit.q_df), style, decimals=0)
-    test = f"df = {df}{style.list_mark}{p_value(float(fit.q_pvalue), style)}"
-    parts.append(f"{q} = {number(float(fit.q), style)} ({test})")
+    if statistic:
+        df = number(float(fit.q_df), style, decimals=0)
+        test = f"df = {df}{style.list_mark}{p_value(float(fit.q_pvalue), style)}"
+        parts.append(f"{q} = {number(float(fit.q), style)} ({test})")
     return "Heterogeneity: " + style.list_mark.join(parts)
 
 
