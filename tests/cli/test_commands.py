@@ -186,8 +186,9 @@ def test_figures_draws_what_is_asked_for(project: Path, tmp_path: Path) -> None:
         "figures", "analyses/icu-anxiety.yaml", "--format", "pdf", "--out", str(out), "--json", cwd=project
     )
     assert done.returncode == 0, done.stderr
-    assert [Path(p).name for p in json.loads(done.stdout)] == ["icu-anxiety.pdf", "icu-anxiety.json"]
-    assert sorted(p.name for p in out.iterdir()) == ["icu-anxiety.json", "icu-anxiety.pdf"]
+    names = [f"icu-anxiety{part}.{suffix}" for part in ("", "-posterior") for suffix in ("pdf", "json")]
+    assert [Path(p).name for p in json.loads(done.stdout)] == names
+    assert sorted(p.name for p in out.iterdir()) == sorted(names)
 
 
 def test_figures_check_tells_what_no_longer_follows(project: Path, tmp_path: Path) -> None:
