@@ -1,19 +1,25 @@
 """Claims made in prose, held against the pooled numbers by written rules, and the works they cite.
 
-The rules, for a part of a claim that is bound to an analysis (Δ is the estimate in the claimed direction):
+A part of a claim is bound to a question: whom (``condition``), what (``category``, ``approach``), against
+what (``comparator``), which outcome (``construct``), in which direction (``effect``) and how strongly
+(``size``, ``clear``, ``general``). The verdict on a part is the first of these that applies:
 
+- ``not tested here``: no analysis answers it
+- ``wrong outcome or population``: what was pooled is another outcome, or less than half of its weight is
+  known to be of the people, the music or the comparison that the claim names; a person may say so too
+  (``mismatch``)
 - ``contradicted``: the interval excludes no difference, in the other direction
 - ``not supported``: the interval includes no difference
-- ``too strong``: the interval excludes no difference in the claimed direction, but Δ is below the size
-  claimed (small 0.2, moderate 0.5, large 0.8), or the claim holds for every setting and the prediction
-  interval includes no difference
-- ``supported``: neither of these
-- ``wrong outcome or population``: what was tested is another outcome, another population, or another
-  intervention than the claim names
-- ``not tested here``: no analysis answers it
+- ``too strong``: the interval excludes no difference in the claimed direction, but the estimate is below the
+  size claimed (small 0.2, moderate 0.5, large 0.8 standard deviations), or the claim holds for every setting
+  and the prediction interval includes no difference, or the certainty of the evidence (GRADE) does not carry
+  the words: a plain statement needs low certainty at least, a clear one moderate
+- ``supported``: none of these
 
-A claim as a whole gets the least favourable verdict of its tested parts; ``not tested here`` only when none
-was tested.
+A claim as a whole gets the least favourable verdict of its tested parts; where those are all supported and
+another part was not tested, it is ``too strong``: it says more than was tested. A claim that is said of
+every setting, and is not supported in some of them while it is in others, is ``too strong`` too. ``not
+tested here`` is said of the whole only when no part was tested.
 """
 
 from __future__ import annotations
@@ -25,32 +31,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mtmeta.audit.claim_rules import (
+    ORDER,
+    Bound,
+    Verdict,
+    misfit,
+    prediction,
+    verdict_of,
+    what_would_change,
+)
+from mtmeta.audit.grade import grade_of
 from mtmeta.audit.run import AnalysisRun
-from mtmeta.errors import AnalysisError, ModelError
+from mtmeta.errors import AnalysisError
 from mtmeta.models.result import PoolResult
 from mtmeta.records import vocabulary as voc
 from mtmeta.records.schema import Doi, Model, Slug, Text
 
 __all__ = ["ClaimVerdict", "Claims", "PartVerdict", "judge", "read_claims"]
 
-Verdict = Literal[
-    "supported",
-    "too strong",
-    "not supported",
-    "contradicted",
-    "wrong outcome or population",
-    "not tested here",
-]
-# from the least favourable to the most; a part that was not tested decides nothing
-_ORDER: tuple[Verdict, ...] = (
-    "contradicted",
-    "wrong outcome or population",
-    "not supported",
-    "too strong",
-    "supported",
-    "not tested here",
-)
-SIZES = {"any": 0.0, "small": 0.2, "moderate": 0.5, "large": 0.8}
 _ALPHA = 0.05
 
 
@@ -62,7 +60,8 @@ class Work(Model):
     year: Annotated[int, Field(ge=1900, le=2100)]
     conditions: Annotated[tuple[voc.Condition, ...], Field(strict=False)] = ()
     constructs: Annotated[tuple[voc.Construct, ...], Field(strict=False)] = ()
-    """Outcomes it tests."""
+    """Outcomes of which it holds results that are at hand."""
+    published_in: Text | None = None
     superseded_by: Slug | None = None
 
 
@@ -75,6 +74,7 @@ class Cite(Model):
     """What the reference list says, in short."""
     year: Annotated[int, Field(ge=1900, le=2100)] | None = None
     doi: Doi | None = None
+    published_in: Text | None = None
 
 
 class Part(Model):
@@ -83,6 +83,12 @@ class Part(Model):
     says: Text
     construct_: Annotated[voc.Construct, Field(alias="construct")]
     condition: voc.Condition | None = None
+    """Whom it is about."""
+    category: voc.Category | None = None
+    """Music therapy or music medicine, where the claim tells."""
+    approach: voc.Approach | None = None
+    comparator: voc.Comparator | voc.ComparatorClass | None = None
+    """What it is compared with, one comparator or a class of them such as ``inactive``."""
     analysis: Slug | None = None
     group: Text | None = None
     """The subgroup of the analysis that is meant."""
@@ -90,6 +96,10 @@ class Part(Model):
     size: Literal["any", "small", "moderate", "large"] = "any"
     general: bool = False
     """Whether it is said to hold wherever it is done."""
+    clear: bool = False
+    """Whether it is said without doubt ("clearly", "much")."""
+    note: Text | None = None
+    """What a reader should know of the evidence beside the numbers."""
     mismatch: Text | None = None
     """Why the analysis tests another outcome, population or intervention than the claim names."""
     why: Text | None = None
@@ -137,7 +147,21 @@ class Claims(Model):
 
 @dataclass(frozen=True, slots=True)
 class PartVerdict:
-    """The verdict on one statement, with its numbers."""
+    """The verdict on one statement, with its numbers.
+
+    Attributes
+    ----------
+    says, verdict, because : str
+    analysis : str or None
+    numbers : dict
+        ``measure k estimate ci pi certainty``, and ``published``: the review's own figure beside it.
+    would_change : str
+        In words, by a person.
+    sensitivity : tuple of str
+        What would change the verdict, computed: trials without which it would be another, the review's own
+        method, a further trial that found nothing.
+    note : str or None
+    """
 
     says: str
     verdict: Verdict
@@ -145,6 +169,8 @@ class PartVerdict:
     analysis: str | None
     numbers: dict[str, Any]
     would_change: str
+    sensitivity: tuple[str, ...] = ()
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,30 +232,55 @@ def judge(claims: Claims, runs: Iterable[AnalysisRun]) -> tuple[ClaimVerdict, ..
     found = []
     for claim in claims.claims:
         parts = tuple(_judge(claim.id, part, by_name) for part in claim.parts)
-        worst = min(parts, key=lambda p: _ORDER.index(p.verdict)).verdict
-        found.append(ClaimVerdict(claim.id, claim.says, worst, parts, _references(claims, claim)))
+        whole = _whole(claim.parts, tuple(part.verdict for part in parts))
+        found.append(ClaimVerdict(claim.id, claim.says, whole, parts, _references(claims, claim)))
     return tuple(found)
 
 
 # ---- one statement ------------------------------------------------------------------------
 
 
+def _whole(parts: tuple[Part, ...], verdicts: tuple[Verdict, ...]) -> Verdict:
+    """Return the verdict on a claim of several parts."""
+    worst = min(verdicts, key=ORDER.index)
+    if worst == "supported" and "not tested here" in verdicts:
+        return "too strong"
+    everywhere = all(p.general for p, v in zip(parts, verdicts, strict=True) if v != "not tested here")
+    if worst == "not supported" and everywhere and {"supported", "too strong"} & set(verdicts):
+        return "too strong"
+    return worst
+
+
 def _judge(claim: str, part: Part, runs: Mapping[str, AnalysisRun]) -> PartVerdict:
     if part.analysis is None:
-        return PartVerdict(part.says, "not tested here", str(part.why), None, {}, part.would_change)
+        why = str(part.why)
+        return PartVerdict(part.says, "not tested here", why, None, {}, part.would_change, note=part.note)
     if part.analysis not in runs:
         raise AnalysisError(f"{claim}: there is no analysis {part.analysis!r}; name one of analyses/")
     run = runs[part.analysis]
     if part.effect == "difference between groups":
         return _between(claim, part, run)
     result = _result(claim, part, run)
-    numbers = _numbers(result, run)
-    if part.mismatch is not None:
+    certainty = grade_of(run).level if part.group is None else None
+    numbers = {**_numbers(result, run), "certainty": certainty, "published": _published(run)}
+    bound = Bound(part.effect == "benefit", part.size, part.clear, part.general)
+    wrong = part.mismatch or misfit(part, run, result)
+    if wrong is not None:
+        verdict: Verdict = "wrong outcome or population"
         return PartVerdict(
-            part.says, "wrong outcome or population", part.mismatch, part.analysis, numbers, part.would_change
+            part.says, verdict, wrong, part.analysis, numbers, part.would_change, note=part.note
         )
-    verdict, because = _rule(part, result, run)
-    return PartVerdict(part.says, verdict, because, part.analysis, numbers, part.would_change)
+    verdict, because = verdict_of(bound, result, run, certainty)
+    return PartVerdict(
+        part.says,
+        verdict,
+        because,
+        part.analysis,
+        numbers,
+        part.would_change,
+        sensitivity=what_would_change(bound, result, run, certainty),
+        note=part.note,
+    )
 
 
 def _result(claim: str, part: Part, run: AnalysisRun) -> PoolResult:
@@ -244,18 +295,10 @@ def _result(claim: str, part: Part, run: AnalysisRun) -> PoolResult:
     return groups[part.group]
 
 
-def _prediction(result: PoolResult, run: AnalysisRun) -> tuple[float, float] | None:
-    try:
-        low, high = result.pi(run.analysis.model.level, method=run.analysis.model.pi)
-    except ModelError:
-        return None
-    return low, high
-
-
 def _numbers(result: PoolResult, run: AnalysisRun) -> dict[str, Any]:
     back = result.effects.measure.back
     low, high = result.ci(run.analysis.model.level)
-    pi = _prediction(result, run)
+    pi = prediction(result, run)
     return {
         "measure": run.analysis.measure,
         "k": result.effects.k,
@@ -265,34 +308,22 @@ def _numbers(result: PoolResult, run: AnalysisRun) -> dict[str, Any]:
     }
 
 
-def _rule(part: Part, result: PoolResult, run: AnalysisRun) -> tuple[Verdict, str]:
-    null = result.effects.measure.null
-    benefit = 1.0 if run.analysis.better == "higher" else -1.0
-    sign = benefit if part.effect == "benefit" else -benefit
-    low, high = sorted(sign * (x - null) for x in result.ci(run.analysis.model.level))
-    size = sign * (result.estimate - null)
-    if high < 0:
-        return "contradicted", "the interval lies wholly on the other side of no difference"
-    if low <= 0:
-        return "not supported", "the interval includes no difference"
-    if size < SIZES[part.size]:
-        return (
-            "too strong",
-            f"an effect, but {size:.2f} is below what is called {part.size} ({SIZES[part.size]:g})",
-        )
-    if part.general:
-        pi = _prediction(result, run)
-        if pi is None:
-            return (
-                "too strong",
-                f"an effect on average; {result.effects.k} trials predict nothing for other settings",
-            )
-        if min(sign * (x - null) for x in pi) <= 0:
-            return (
-                "too strong",
-                "an effect on average; the prediction interval for another setting includes none",
-            )
-    return "supported", "the interval excludes no difference in the claimed direction"
+def _published(run: AnalysisRun) -> dict[str, Any] | None:
+    """Return the first figure that a review printed for the question, as it printed it."""
+    for item in run.published:
+        printed = item.published
+        if printed.estimate is not None and printed.measure == run.analysis.measure:
+            return {
+                "review": printed.review,
+                "label": printed.label,
+                "measure": printed.measure,
+                "estimate": printed.estimate,
+                "ci": None if printed.ci is None else list(printed.ci),
+                "k": printed.k,
+                "n": printed.n,
+                "reproduced": item.agreement,
+            }
+    return None
 
 
 def _between(claim: str, part: Part, run: AnalysisRun) -> PartVerdict:
@@ -313,7 +344,7 @@ def _between(claim: str, part: Part, run: AnalysisRun) -> PartVerdict:
         )
     else:
         verdict, because = "not supported", f"the groups do not differ clearly (p {p:.3f})"
-    return PartVerdict(part.says, verdict, because, part.analysis, numbers, part.would_change)
+    return PartVerdict(part.says, verdict, because, part.analysis, numbers, part.would_change, note=part.note)
 
 
 # ---- references ---------------------------------------------------------------------------
@@ -330,13 +361,24 @@ def _references(claims: Claims, claim: Claim) -> tuple[str, ...]:
         if cite.year is not None and cite.year != work.year:
             told.append(f"{cite.given}: is {work.text}, of {work.year}, not {cite.year}")
         if cite.doi is not None and work.doi is not None and cite.doi.casefold() != work.doi.casefold():
-            told.append(f"{cite.given}: the DOI {cite.doi} is not that of {work.text} ({work.doi})")
+            owner = next(
+                (w.text for w in claims.works.values() if (w.doi or "").casefold() == cite.doi.casefold()),
+                None,
+            )
+            whose = "" if owner is None else f", but that of {owner}"
+            told.append(f"{cite.given}: the DOI {cite.doi} is not that of {work.text} ({work.doi}){whose}")
         if work.superseded_by is not None:
             newer = claims.works[work.superseded_by]
             told.append(f"{cite.given}: superseded by {newer.text}")
-        missing = (
+        where = cite.published_in, work.published_in
+        if None not in where and str(where[0]).casefold() != str(where[1]).casefold():
+            told.append(f"{cite.given}: is {work.text}, in {where[1]}, not {where[0]}")
+        outcomes = (
             sorted({p.construct_ for p in claim.parts} - set(work.constructs)) if work.constructs else []
         )
-        if missing:
-            told.append(f"{cite.given}: does not test {', '.join(missing)}")
+        if outcomes:
+            told.append(f"{cite.given}: no result of it on {', '.join(outcomes)} is at hand")
+        people = sorted({p.condition for p in claim.parts if p.condition} - set(work.conditions))
+        if people and work.conditions:
+            told.append(f"{cite.given}: is about {', '.join(work.conditions)}, not {', '.join(people)}")
     return tuple(told)
