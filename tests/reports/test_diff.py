@@ -125,6 +125,21 @@ def test_a_lock_from_before_ratings_has_no_certainty(project: Path) -> None:
     assert item.verdict.holds
 
 
+def test_one_of_two_trials_that_came_is_told_under_any_interval(project: Path) -> None:
+    """HKSJ needs two trials; what the second of them moves does not."""
+    state = state_of(str(project), project=project)
+    new = json.loads(json.dumps(state))
+    results = new["icu-anxiety"]["results"]
+    results["rows"] = results["rows"][:2]
+    results["today"]["method"]["ci"] = "HKSJ"
+    old = json.loads(json.dumps(new))
+    old["icu-anxiety"]["results"]["rows"] = results["rows"][:1]
+    old["icu-anxiety"]["results"]["today"]["estimate"] = results["rows"][0]["yi"]
+    (item,) = diff(old, new)
+    assert list(item.moved_by) == [results["rows"][1]["study"]]
+    assert item.trials["added"] == (results["rows"][1]["study"],)
+
+
 def test_new_and_gone_questions(project: Path) -> None:
     state = state_of(str(project), project=project)
     assert [d.status for d in diff({}, state)] == ["new"]

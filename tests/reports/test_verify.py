@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from mtmeta.audit.analysis import Method
 from mtmeta.audit.files import read_analyses
 from mtmeta.audit.run import model_of, run_analysis
+from mtmeta.cli.app import app
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import RecordError
 from mtmeta.records.folder import Studies, read_studies
@@ -278,3 +282,70 @@ def test_a_lock_names_no_place_and_no_moment(lock: dict[str, Any]) -> None:
     assert str(data_folder("studies")) not in text
     assert set(lock) == {"schema", "analysis", "versions", "inputs", "results"}
     assert all(v.count(".") <= 2 for v in lock["versions"].values())
+
+
+# ---- the command ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "review"
+    shutil.copytree(data_folder("studies") / "icu", root / "studies" / "icu")
+    (root / "analyses").mkdir()
+    shutil.copy(FILE, root / "analyses")
+    monkeypatch.chdir(root)
+    assert CliRunner().invoke(app, ["run", "--no-draw"]).exit_code == 0
+    return root
+
+
+def change_record(root: Path) -> None:
+    path = root / "studies" / "icu" / "wong-2001.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("-1.834072", "-0.834072"), encoding="utf-8")
+
+
+def change_method(root: Path) -> None:
+    path = root / "analyses" / "icu-anxiety.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("tau2: REML", "tau2: DL"), encoding="utf-8")
+
+
+def change_version(root: Path) -> None:
+    """The lock looks as if an older version had written it, which gave another estimate."""
+    path = root / "analyses" / "icu-anxiety.lock.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["versions"]["mtmeta"] = "0.0.9"
+    document["results"]["today"]["estimate"] += 0.002
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+CHANGES = {"data": change_record, "convention": change_method, "version": change_version}
+TOLD = {
+    "data": "data: the record of wong-2001 was changed: effect -1.834 is now -0.8341",
+    "convention": "convention: tau2 was REML and is DL",
+    "version": "version: mtmeta 0.0.9 is now",
+}
+
+
+@pytest.mark.parametrize(
+    "causes",
+    [c for k in (1, 2, 3) for c in itertools.combinations(CHANGES, k)],
+    ids=lambda c: " and ".join(c),
+)
+def test_verify_and_diff_name_each_cause_alone_and_together(project: Path, causes: tuple[str, ...]) -> None:
+    for cause in causes:
+        CHANGES[cause](project)
+    result = CliRunner().invoke(app, ["verify"])
+    assert result.exit_code == 1
+    (line,) = (x for x in result.output.splitlines() if x.startswith("icu-anxiety: moved by "))
+    named = set(line.removeprefix("icu-anxiety: moved by ").split(", "))
+    # a changed record moves what stands beside the published figure too
+    assert named - {"published"} == set(causes)
+    compared = CliRunner().invoke(app, ["diff", "analyses/icu-anxiety.lock.json", "."])
+    assert compared.exit_code == 0
+    for cause, words in TOLD.items():
+        assert (words in result.output) is (cause in causes)
+        assert (words in compared.output) is (cause in causes)
+    assert ("wong-2001 moves the estimate by" in compared.output) is ("data" in causes)
+    (verdict,) = json.loads(CliRunner().invoke(app, ["verify", "--json"]).output)
+    estimate = next(m for m in verdict["moved"] if m["name"] == "estimate")
+    assert set(estimate["causes"]) == set(causes)
+    assert sum(estimate["causes"].values()) == pytest.approx(estimate["new"] - estimate["old"], rel=1e-9)

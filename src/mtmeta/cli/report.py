@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from mtmeta.audit.freeze import Frozen
     from mtmeta.audit.run import AnalysisRun
 
 __all__ = ["report"]
@@ -35,6 +36,7 @@ def report(
     Example: mtmeta report analyses/icu-anxiety.yaml --out icu --format html,md,tex
     """
     from mtmeta.audit.files import read_analyses
+    from mtmeta.audit.freeze import frozen_beside
     from mtmeta.audit.run import run_analysis
     from mtmeta.cli.console import note, print_json, progress
     from mtmeta.cli.places import project_of
@@ -52,18 +54,21 @@ def report(
     named = read_analyses(project.analyses)
     records = read_studies(project.studies)
     runs: list[AnalysisRun] = []
+    plans: dict[str, Frozen] = {}
     failed: list[str] = []
     with progress("analyses") as step:
         for i, item in enumerate(named, 1):
             try:
                 runs.append(run_analysis(item.analysis, records))
+                if (plan := frozen_beside(item.path)) is not None:
+                    plans[item.analysis.name] = plan
             except MtmetaError as error:
                 failed.append(f"{item.path}: {error}")
             step(i, len(named))
     if not failed:
         folder = out or project.figures.parent / "report"
         with progress("report") as step:
-            written = write_report(runs, folder, formats=chosen, title=title, progress=step)
+            written = write_report(runs, folder, formats=chosen, title=title, frozen=plans, progress=step)
         if as_json:
             print_json([str(path) for path in written])
         else:

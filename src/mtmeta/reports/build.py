@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from mtmeta.audit.freeze import Frozen
 from mtmeta.audit.grade import Certainty, grade_of
 from mtmeta.audit.run import AnalysisRun
 from mtmeta.errors import UsageError
@@ -30,6 +31,7 @@ from mtmeta.reports.explorer import explorer_section
 from mtmeta.reports.findings import findings_section, findings_table
 from mtmeta.reports.locked import Locked
 from mtmeta.reports.plain import plain_section
+from mtmeta.reports.plan import plan_section
 from mtmeta.reports.prose_analysis import prose_section
 from mtmeta.reports.references import cited_references
 from mtmeta.reports.results import results_section, sensitivity_section
@@ -50,7 +52,11 @@ _PACKAGES = ("numpy", "scipy", "pandas", "pydantic", "PyYAML", "matplotlib", "fo
 
 
 def report_of(
-    runs: Sequence[AnalysisRun], *, title: str = "", progress: Callable[[int, int], None] | None = None
+    runs: Sequence[AnalysisRun],
+    *,
+    title: str = "",
+    frozen: Mapping[str, Frozen] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Document:
     """Put the report of one or several analyses together.
 
@@ -60,6 +66,8 @@ def report_of(
         What :func:`mtmeta.audit.run.run_analysis` gave.
     title : str, optional
         Of the report; the title of a single analysis by default.
+    frozen : dict of str to Frozen, optional
+        Frozen plans by the name of the analysis; the report lists every departure.
     progress : callable, optional
         Called after each analysis with how many are done and how many there are.
 
@@ -79,7 +87,7 @@ def report_of(
     locks = [Locked.of(run) for run in runs]
     rated = [grade_of(run) for run in runs]
     for done, (run, locked, certainty) in enumerate(zip(runs, locks, rated, strict=True), 1):
-        sections.append(_analysis(run, locked, certainty))
+        sections.append(_analysis(run, locked, certainty, (frozen or {}).get(run.analysis.name)))
         if progress is not None:
             progress(done, len(runs))
     if len(runs) > 1:
@@ -96,7 +104,7 @@ def report_of(
     )
 
 
-def _analysis(run: AnalysisRun, locked: Locked, certainty: Certainty) -> Section:
+def _analysis(run: AnalysisRun, locked: Locked, certainty: Certainty, frozen: Frozen | None) -> Section:
     parts = (
         question_section(run),
         plain_section(run, locked, certainty=certainty, jump=f"results-{run.analysis.name}"),
@@ -110,6 +118,7 @@ def _analysis(run: AnalysisRun, locked: Locked, certainty: Certainty) -> Section
         explorer_section(run),
         sensitivity_section(run),
         missing_section(run),
+        plan_section(run, frozen),
         prose_section(run, locked, certainty=certainty),
     )
     return Section(

@@ -251,7 +251,9 @@ def _pooled(rows: list[Mapping[str, Any]], measure: str, method: Method) -> floa
     es = EffectSizes.of(
         [r["yi"] for r in rows], [r["vi"] for r in rows], measure, study=[r["study"] for r in rows]
     )
-    return measure_of(measure).back(model_of(method).fit(es).estimate)
+    # the estimate is the same whatever its interval, and some intervals need two trials
+    model = model_of(method.model_copy(update={"ci": "Wald"}))
+    return measure_of(measure).back(model.fit(es).estimate)
 
 
 def _moved_by(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from mtmeta.audit.freeze import Frozen
 from mtmeta.audit.run import AnalysisRun
 from mtmeta.measures import check_choice
 from mtmeta.records.files import write_atomic_set
@@ -25,6 +26,7 @@ def write_report(
     *,
     formats: Sequence[str] = ("html",),
     title: str = "",
+    frozen: Mapping[str, Frozen] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, ...]:
     """Write the report of analyses.
@@ -36,7 +38,7 @@ def write_report(
         Folder to write to: ``index.html``, ``report.md``, ``report.tex``, and below ``figures/`` what the
         last two show.
     formats : sequence of {"html", "md", "tex"}
-    title : str, optional
+    title, frozen : optional
         See :func:`mtmeta.reports.build.report_of`.
     progress : callable, optional
         Called after each analysis with how many are done and how many there are.
@@ -53,7 +55,7 @@ def write_report(
         an earlier report are then as they were.
     """
     wanted = [check_choice("format", name, FORMATS) for name in dict.fromkeys(formats)]
-    document = report_of(runs, title=title, progress=progress)
+    document = report_of(runs, title=title, frozen=frozen, progress=progress)
     files: dict[Path, str | bytes] = {}
     if "html" in wanted:
         files[out / "index.html"] = html_page(document)
