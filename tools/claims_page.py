@@ -37,6 +37,26 @@ helps: "not tested here" means that no trial in `studies/` can tell.
 ## The rules
 
 {rules}
+A statement of one's own stands in a file `NAME.claims.yaml` like this, and `mtmeta claims FILE` judges it:
+
+```yaml
+schema: 1
+source: a leaflet
+works: {{}}
+claims:
+  - id: C1
+    says: Music calms ventilated patients.
+    parts:
+      - says: lowers anxiety
+        construct: anxiety          # what was measured
+        condition: icu              # whom it is about
+        comparator: inactive        # against what
+        analysis: icu-anxiety       # the question that tests it; without one, `why` nothing does
+        clear: false                # "clearly", "much": needs moderate certainty
+        general: true               # said of every setting: the prediction interval counts
+        would_change: a prediction interval without zero
+```
+
 Certainty is what the rules of [GRADE](grade.md) propose; no person has judged these questions yet, and
 whether people, music and comparison are the right ones (indirectness) is judged by no rule, so that the
 certainty shown is an upper bound. What would change a verdict is computed where it can be: each trial is left

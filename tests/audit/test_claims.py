@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -272,6 +273,27 @@ def test_the_command_draws_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     result = CliRunner().invoke(app, ["claims", "--map", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert {p.name for p in tmp_path.iterdir()} >= {"gap-map-approach.svg", "gap-map-outcome.pdf"}
+
+
+def test_claims_of_ones_own_beside_the_analyses_or_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As NAME.claims.yaml among analyses it is no analysis; elsewhere it finds them."""
+    root = tmp_path / "review"
+    shutil.copytree(data_folder("studies") / "icu", root / "studies" / "icu")
+    (root / "analyses").mkdir()
+    shutil.copy(data_folder("analyses") / "icu-anxiety.yaml", root / "analyses")
+    text = planted(construct="anxiety", analysis="icu-anxiety").model_dump_json(
+        by_alias=True, exclude_none=True
+    )
+    (root / "analyses" / "leaflet.claims.yaml").write_text(text, encoding="utf-8")
+    (root / "leaflet.claims.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(root)
+    for file in ("analyses/leaflet.claims.yaml", "leaflet.claims.yaml"):
+        result = CliRunner().invoke(app, ["claims", file])
+        assert result.exit_code == 0, result.output
+        assert result.output.startswith("C1: too strong: x")
+    assert CliRunner().invoke(app, ["run", "--no-draw"]).exit_code == 0
 
 
 def test_the_page_is_what_a_run_gives() -> None:

@@ -10,7 +10,10 @@ from mtmeta.errors import Problem, RecordError
 
 __all__ = ["NamedAnalysis", "analysis_text", "read_analyses"]
 
-SKIPPED = frozenset({"claims.yaml"})
+
+def is_claims(path: Path) -> bool:
+    """Whether a file holds claims by its name: ``claims.yaml`` or ``NAME.claims.yaml``."""
+    return path.name == "claims.yaml" or path.name.endswith(".claims.yaml")
 
 
 class NamedAnalysis(tuple[Path, Analysis]):
@@ -34,7 +37,7 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     problems: list[Problem] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(p for p in path.glob("*.yaml") if p.name not in SKIPPED)
+            found += sorted(p for p in path.glob("*.yaml") if not is_claims(p))
         elif path.is_file():
             found.append(path)
         else:
@@ -52,7 +55,8 @@ def read_analyses(paths: Iterable[str | Path]) -> tuple[NamedAnalysis, ...]:
     Parameters
     ----------
     paths : iterable of str or Path
-        Files, or folders of ``*.yaml`` files; ``claims.yaml`` is another kind of file and skipped.
+        Files, or folders of ``*.yaml`` files; ``claims.yaml`` and ``NAME.claims.yaml`` are another kind of
+        file and skipped.
 
     Raises
     ------

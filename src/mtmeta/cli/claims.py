@@ -17,6 +17,9 @@ __all__ = ["claims"]
 
 def claims(
     file: Annotated[Path | None, typer.Argument(help="Claims file; analyses/claims.yaml by default.")] = None,
+    analyses: Annotated[
+        Path | None, typer.Option(help="Folder of the analyses that test them; beside the file by default.")
+    ] = None,
     studies: Annotated[Path | None, typer.Option(help="Folder of records.")] = None,
     maps: Annotated[
         Path | None, typer.Option("--map", help="Folder for evidence gap maps: where trials are and are not.")
@@ -28,7 +31,7 @@ def claims(
     Example: mtmeta claims analyses/claims.yaml
     """
     from mtmeta.audit.claims import judge, read_claims
-    from mtmeta.audit.files import read_analyses
+    from mtmeta.audit.files import is_claims, read_analyses
     from mtmeta.audit.run import run_analysis
     from mtmeta.cli.console import print_json
     from mtmeta.cli.places import project_of
@@ -36,7 +39,8 @@ def claims(
 
     path = file or Path("analyses") / "claims.yaml"
     document = read_claims(path)
-    project = project_of([path.parent], studies, None)
+    beside = any(not is_claims(p) for p in path.parent.glob("*.yaml"))
+    project = project_of([analyses or (path.parent if beside else Path("analyses"))], studies, None)
     records = read_studies(project.studies)
     if maps is not None:
         _draw(document, records, project, maps)
