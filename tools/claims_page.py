@@ -37,7 +37,7 @@ helps: "not tested here" means that no trial in `studies/` can tell.
 ## The rules
 
 {rules}
-A statement of one's own stands in a file `NAME.claims.yaml` like this, and `mtmeta claims FILE` judges it:
+A statement of one's own stands in a file `NAME-claims.yaml` like this, and `mtmeta claims FILE` judges it:
 
 ```yaml
 schema: 1

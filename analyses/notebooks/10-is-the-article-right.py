@@ -33,14 +33,15 @@ say("\n".join(f"- **{claim.id}** {claim.says}" for claim in claims.claims))
 #
 # | verdict | when |
 # |---|---|
+# | not tested here | no analysis answers it |
+# | wrong outcome or population | what was pooled is another outcome, or mostly other people, other music or another comparison than claimed |
 # | contradicted | the interval excludes no difference, in the other direction |
 # | not supported | the interval includes no difference |
-# | too strong | the effect is there, but smaller than claimed, or claimed for every setting while the prediction interval includes no difference |
+# | too strong | the effect is there, but smaller than claimed, or claimed for every setting while the prediction interval includes no difference, or said more surely than its certainty (GRADE) carries |
 # | supported | none of these |
-# | wrong outcome or population | what was tested is not what is claimed |
-# | not tested here | no analysis answers it |
 #
-# A claim of several parts gets its least favourable verdict.
+# The first that applies is the verdict. A claim of several parts gets its least favourable one; the fine print stands in
+# [the claims page](../../docs/claims.md).
 
 # %%
 needed = sorted({part.analysis for claim in claims.claims for part in claim.parts if part.analysis})
@@ -78,6 +79,7 @@ def read(claim=verdicts[0].id):
                 f"[{low:.2f}, {high:.2f}], {part.numbers['k']} trials)"
             )
         lines.append(f"  Would change it: {part.would_change}.")
+        lines += [f"  Computed: {line}." for line in part.sensitivity]
     lines += [f"- reference: {line}" for line in verdict.references]
     say("\n".join(lines))
 
@@ -115,9 +117,9 @@ say("\n".join(dict.fromkeys(faults)) or "none found")
 # %% [markdown]
 # ## What the rules cannot do
 #
-# They judge the sentence by the trials that are recorded here, by size and direction. They do not judge the risk of bias of
-# those trials, nor whether the outcome matters to patients: that is what GRADE is for. And "not supported" is not "untrue":
-# few trials leave wide intervals.
+# They judge the sentence by the trials that are recorded here: direction, size, prediction interval, and the certainty that
+# the rules of GRADE propose. Whether the outcome matters to patients, and whether these people are yours, a person must
+# judge. And "not supported" is not "untrue": few trials leave wide intervals.
 
 # %%
 say("Sizes that words stand for here: " + ", ".join(f"{word} {size}" for word, size in SIZES.items() if size))

@@ -278,7 +278,7 @@ def test_the_command_draws_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_claims_of_ones_own_beside_the_analyses_or_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As NAME.claims.yaml among analyses it is no analysis; elsewhere it finds them."""
+    """As NAME-claims.yaml among analyses it is no analysis; elsewhere it finds them."""
     root = tmp_path / "review"
     shutil.copytree(data_folder("studies") / "icu", root / "studies" / "icu")
     (root / "analyses").mkdir()
@@ -286,10 +286,10 @@ def test_claims_of_ones_own_beside_the_analyses_or_elsewhere(
     text = planted(construct="anxiety", analysis="icu-anxiety").model_dump_json(
         by_alias=True, exclude_none=True
     )
-    (root / "analyses" / "leaflet.claims.yaml").write_text(text, encoding="utf-8")
-    (root / "leaflet.claims.yaml").write_text(text, encoding="utf-8")
+    (root / "analyses" / "leaflet-claims.yaml").write_text(text, encoding="utf-8")
+    (root / "leaflet-claims.yaml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(root)
-    for file in ("analyses/leaflet.claims.yaml", "leaflet.claims.yaml"):
+    for file in ("analyses/leaflet-claims.yaml", "leaflet-claims.yaml"):
         result = CliRunner().invoke(app, ["claims", file])
         assert result.exit_code == 0, result.output
         assert result.output.startswith("C1: too strong: x")

@@ -33,6 +33,7 @@ from pydantic import Field, model_validator
 
 from mtmeta.audit.claim_rules import (
     ORDER,
+    SIZES,
     Bound,
     Verdict,
     misfit,
@@ -47,7 +48,7 @@ from mtmeta.models.result import PoolResult
 from mtmeta.records import vocabulary as voc
 from mtmeta.records.schema import Doi, Model, Slug, Text
 
-__all__ = ["ClaimVerdict", "Claims", "PartVerdict", "judge", "read_claims"]
+__all__ = ["SIZES", "ClaimVerdict", "Claims", "PartVerdict", "judge", "read_claims"]
 
 _ALPHA = 0.05
 

@@ -12,8 +12,8 @@ __all__ = ["NamedAnalysis", "analysis_text", "read_analyses"]
 
 
 def is_claims(path: Path) -> bool:
-    """Whether a file holds claims by its name: ``claims.yaml`` or ``NAME.claims.yaml``."""
-    return path.name == "claims.yaml" or path.name.endswith(".claims.yaml")
+    """Whether a file holds claims, by its name: ``claims.yaml`` or ``NAME-claims.yaml``."""
+    return path.name == "claims.yaml" or path.name.endswith((".claims.yaml", "-claims.yaml"))
 
 
 class NamedAnalysis(tuple[Path, Analysis]):
@@ -55,7 +55,7 @@ def read_analyses(paths: Iterable[str | Path]) -> tuple[NamedAnalysis, ...]:
     Parameters
     ----------
     paths : iterable of str or Path
-        Files, or folders of ``*.yaml`` files; ``claims.yaml`` and ``NAME.claims.yaml`` are another kind of
+        Files, or folders of ``*.yaml`` files; ``claims.yaml`` and ``NAME-claims.yaml`` are another kind of
         file and skipped.
 
     Raises

@@ -39,7 +39,7 @@ def claims(
 
     path = file or Path("analyses") / "claims.yaml"
     document = read_claims(path)
-    beside = any(not is_claims(p) for p in path.parent.glob("*.yaml"))
+    beside = any(p != path and not is_claims(p) for p in path.parent.glob("*.yaml"))
     project = project_of([analyses or (path.parent if beside else Path("analyses"))], studies, None)
     records = read_studies(project.studies)
     if maps is not None:
