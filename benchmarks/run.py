@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+import diagnostics
 import engine
 import mtmeta as mt
 from common import FULL, SEED, SMOKE, Size, peers
@@ -154,6 +155,7 @@ CASES: dict[str, Callable[[Size], Case]] = {
     "records": reading,
     "smd": effects,
     **engine.CASES,
+    **diagnostics.CASES,
     "run": everything,
 }
 

@@ -1,4 +1,6 @@
 from mtmeta.diagnostics.adjust import bias_panel as bias_panel, pet_peese as pet_peese
+from mtmeta.diagnostics.deletion import case_deletion as case_deletion
+from mtmeta.diagnostics.excess import excess_significance as excess_significance, fail_safe_n as fail_safe_n
 from mtmeta.diagnostics.gosh import gosh as gosh
 from mtmeta.diagnostics.gosh_clusters import gosh_clusters as gosh_clusters
 from mtmeta.diagnostics.influence import (
@@ -6,6 +8,11 @@ from mtmeta.diagnostics.influence import (
     cumulative as cumulative,
     influence as influence,
     leave_one_out as leave_one_out,
+)
+from mtmeta.diagnostics.least_squares import (
+    unrestricted_wls as unrestricted_wls,
+    waap as waap,
+    worst_case as worst_case,
 )
 from mtmeta.diagnostics.multiverse import multiverse as multiverse
 from mtmeta.diagnostics.multiverse_flips import multiverse_test as multiverse_test

@@ -86,8 +86,8 @@ def pet_peese(es: EffectSizes, *, alpha: float = 0.10) -> PetPeese:
     es : EffectSizes of k rows
         At least three, of different precision.
     alpha : float, default 0.10
-        Two-sided level at which PET's estimate must differ from the null for PEESE to be taken: 0.10 is the
-        one-sided 5% of the usual rule, in either direction.
+        Two-sided level at which PET's estimate must differ from the null for PEESE to be taken: 0.10 in
+        Stanley (2017), JASP and the R package PublicationBiasBenchmark.
 
     Returns
     -------
