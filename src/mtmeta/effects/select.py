@@ -11,7 +11,7 @@ from mtmeta.records.messages import nearest
 from mtmeta.records.schema import Outcome, Study
 from mtmeta.records.vocabulary import comparator_class
 
-__all__ = ["LeftOut", "Query", "Row", "Selection", "select_rows"]
+__all__ = ["LeftOut", "Query", "Row", "Selection", "in_scope", "select_rows"]
 
 _RULES = ("raise", "prefer", "latest", "separate", "mean")
 
@@ -124,6 +124,11 @@ def _study_matches(study: Study, query: Query) -> bool:
         and (not query.groups or study.population.group in query.groups)
         and (not query.allocations or study.design.allocation in query.allocations)
     )
+
+
+def in_scope(studies: Iterable[Study], query: Query) -> tuple[Study, ...]:
+    """Return the studies that meet what a query asks of studies, whatever rows they hold."""
+    return tuple(study for study in studies if _study_matches(study, query))
 
 
 def _comparator_matches(row: Row, wanted: Sequence[str]) -> bool:
