@@ -195,6 +195,8 @@ def test_a_name_that_a_package_index_would_be_asked_for_is_refused(given: str, t
 def test_new_writes_events_and_trials_without_numbers(review: Path) -> None:
     events = ("--events", "--construct", "delirium", "--music", "4,20", "--control", "9,21")
     assert run("new", "someone-2001", "--condition", "icu", *events, "--reference", "A report.")[0] == 0
+    means = ("--construct", "anxiety", "--music", "4,20,3", "--control", "9,21,3", "--value", "finall")
+    assert "did you mean final?" in run("new", "third-2003", "--condition", "icu", *means)[2]
     assert run("new", "other-2002", "--condition", "icu", "--no-outcome")[0] == 0
     assert run("check")[0] == 0
     text = (review / "studies/icu/someone-2001.yaml").read_text("utf-8")

@@ -45,6 +45,7 @@ def new(
     construct: Annotated[str | None, typer.Option(help="Outcome, such as anxiety.")] = None,
     instrument: Annotated[str | None, typer.Option(help="Instrument, such as STAI-S.")] = None,
     comparator: Annotated[str | None, typer.Option(help="Comparator, such as usual care.")] = None,
+    value: Annotated[str, typer.Option(help="Of means: final, change, adjusted.")] = "unclear",
     music: Annotated[str | None, typer.Option(help="n,mean,sd of the music arm; events,n.")] = None,
     control: Annotated[str | None, typer.Option(help="n,mean,sd of the control arm; events,n.")] = None,
     events: Annotated[bool, typer.Option("--events", help="The arms are events,n.")] = False,
@@ -82,6 +83,7 @@ def new(
         values["citation"] = {"text": reference}
     if not no_outcome:
         outcome = _outcome(construct, music, control, events=events)
+        outcome["value"] = _word("value", value, voc.ValueKind)
         if instrument is None and asked:
             instrument = str(
                 typer.prompt("instrument (Enter to leave it out)", default="", show_default=False)
