@@ -127,7 +127,12 @@ from mtmeta.figures import (
 from mtmeta.measures import Interval as Interval, Measure as Measure
 from mtmeta.models.bayes import BayesRandomEffects as BayesRandomEffects, BayesResult as BayesResult
 from mtmeta.models.bayes_average import BayesModelAverage as BayesModelAverage
-from mtmeta.models.compare import compare_models as compare_models, likelihood_ratio as likelihood_ratio
+from mtmeta.models.compare import (
+    average_models as average_models,
+    compare_models as compare_models,
+    likelihood_ratio as likelihood_ratio,
+)
+from mtmeta.models.crossed import Crossed as Crossed
 from mtmeta.models.dependent import Multilevel as Multilevel, rho_sensitivity as rho_sensitivity
 from mtmeta.models.empirical_priors import choose_priors as choose_priors, empirical_prior as empirical_prior
 from mtmeta.models.events import EventCounts as EventCounts, MantelHaenszel as MantelHaenszel, Peto as Peto

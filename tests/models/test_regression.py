@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
-from mtmeta.models.compare import compare_models, likelihood_ratio
+from mtmeta.models.compare import average_models, compare_models, likelihood_ratio
 from mtmeta.models.pool import RandomEffects
 from mtmeta.models.regression import MetaRegression
 from mtmeta.models.subgroups import subgroups
@@ -407,3 +407,45 @@ def test_teacher_expectancy(rscript: Callable[..., str], as_printed: Printed) ->
     stopped = MetaRegression("weeks", tau2=6.593347351e-07, ci="Wald").fit(es)
     as_printed(stopped.statistic["Intercept"], "4.6782")
     as_printed(stopped.statistic["weeks"], "-4.3884")
+
+
+AVERAGED = """
+suppressMessages(library(metafor)); d <- dat.bcg
+d <- escalc("RR", ai = tpos, bi = tneg, ci = cpos, di = cneg, data = d)
+formulas <- c("~ 1", "~ ablat", "~ year", "~ alloc", "~ ablat + year", "~ ablat + alloc", "~ year + alloc",
+              "~ ablat + year + alloc")
+sharp <- list(threshold = 1e-13, maxiter = 1e5)
+fit <- function(f) rma(yi, vi, mods = as.formula(f), data = d, method = "ML", control = sharp)
+fits <- lapply(formulas, fit)
+aicc <- sapply(fits, function(r) fitstats(r)["AICc:", ])
+w <- exp(-(aicc - min(aicc)) / 2); w <- w / sum(w)
+terms <- c("intrcpt", "ablat", "year", "allocrandom", "allocsystematic")
+get <- function(r, m, t) if (t %in% rownames(r$beta)) m[rownames(r$beta) == t] else 0
+out <- t(sapply(terms, function(t) {
+  b <- sapply(fits, function(r) get(r, r$beta, t)); s <- sapply(fits, function(r) get(r, r$se, t))
+  mean <- sum(w * b); has <- sapply(fits, function(r) t %in% rownames(r$beta))
+  c(mean, sqrt(sum(w * (s^2 + (b - mean)^2))), sum(w * has))
+}))
+told <- c(list(out = unname(out), yi = as.numeric(d$yi), vi = d$vi), d[c("ablat", "year", "alloc")])
+cat(jsonlite::toJSON(told, digits = NA))
+"""
+
+
+@pytest.mark.r
+def test_average_over_models(rscript: Callable[..., str]) -> None:
+    """Akaike weights and averages worked out in R from metafor's eight fits."""
+    told = json.loads(rscript(AVERAGED))
+    moderators = {name: told[name] for name in ("ablat", "year", "alloc")}
+    es = EffectSizes.of(told["yi"], told["vi"], "RR", moderators=moderators)
+    formulas = ["1", "ablat", "year", "alloc", "ablat + year", "ablat + alloc", "year + alloc"]
+    fits = [MetaRegression(f, tau2="ML", ci="Wald").fit(es) for f in (*formulas, "ablat + year + alloc")]
+    ours = average_models(fits).loc[
+        ["Intercept", "ablat", "year", "alloc[random]", "alloc[systematic]"],
+        ["estimate", "se", "importance"],
+    ]
+    theirs = np.array(told["out"])
+    assert_allclose(ours["importance"], theirs[:, 2], atol=1e-8)
+    assert_allclose(ours["estimate"], theirs[:, 0], rtol=1e-5, atol=1e-9)
+    assert_allclose(ours["se"], theirs[:, 1], rtol=1e-6)
+    with pytest.raises(UsageError, match="occurs twice"):
+        average_models([*fits, fits[0]])
