@@ -247,3 +247,48 @@ def test_words(load: Load) -> None:
     low, high = fit.pi()
     assert low < fit.ci().low < fit.ci().high < high or fit.tau2 == 0.0
     assert "Mehta" in ExactOddsRatio().fit(fit.counts).methods  # type: ignore[arg-type]
+
+
+# hard inputs -----------------------------------------------------------------------------------------------
+
+
+def _hard_counts(rng: np.random.Generator) -> EventCounts:
+    """Few or many trials, rare or ordinary events, no heterogeneity or a great deal."""
+    k = int(rng.choice([2, 3, 5, 12]))
+    n1, n2 = (rng.integers(5, 10 ** int(rng.integers(1, 3)) + 6, k) for _ in range(2))
+    base = rng.normal(rng.choice([-5.0, -3.0, -1.0, 0.5]), 0.7, k)
+    effect = rng.normal(rng.choice([-2.0, 0.0, 0.7]), rng.choice([0.0, 0.3, 2.0]), k)
+    a, c = (rng.binomial(n, special.expit(x)) for n, x in ((n1, base + effect), (n2, base)))
+    return EventCounts.of(a, n1, c, n2)
+
+
+def _check_hard(rng: np.random.Generator, count: int) -> dict[str, int]:
+    seen = {"fitted": 0, "refused": 0}
+    for _ in range(count):
+        events = _hard_counts(rng)
+        for kind in ("CM.EL", "CM.AL", "UM.FS"):
+            try:
+                fit = CountsModel(kind).fit(events)
+            except ModelError:
+                seen["refused"] += 1
+                continue
+            seen["fitted"] += 1
+            assert all(math.isfinite(x) for x in (fit.estimate, fit.se, fit.tau2, fit.loglik, fit.pvalue))
+            scale = max(1.0, abs(fit.loglik))
+            for tau in (0.0, 0.03, 0.3, 1.0, 3.0):  # no point of the profile is higher
+                assert lik.at_tau(fit.likelihood, tau, fit.best).at.value <= fit.loglik + 1e-9 * scale
+            assert abs(fit.best.at.gradient[:, 0].sum()) < 1e-6
+            assert fit.best.pull <= 1e-7 if fit.tau == 0.0 else abs(fit.best.pull * fit.tau) < 1e-6
+    return seen
+
+
+def test_hard_counts() -> None:
+    seen = _check_hard(np.random.default_rng(29), 20)
+    assert seen["fitted"] > 20
+    assert seen["refused"] > 3
+
+
+@pytest.mark.slow
+def test_many_hard_counts() -> None:
+    seen = _check_hard(np.random.default_rng(31), 500)
+    assert seen["fitted"] > 700

@@ -164,7 +164,7 @@ class RobustResult:
 
     Attributes
     ----------
-    result : PoolResult, MetaRegressionResult or MultilevelResult
+    result : PoolResult, MetaRegressionResult, MultilevelResult or MultivariateResult
         The model whose coefficients are tested.
     kind : str
     cluster : tuple of str, length k
@@ -267,7 +267,7 @@ def robust(
 
     Parameters
     ----------
-    result : PoolResult, MetaRegressionResult or MultilevelResult
+    result : PoolResult, MetaRegressionResult, MultilevelResult or MultivariateResult
         Of CommonEffect or RandomEffects, a meta-regression, or a three-level model.
     cluster : sequence of length k, optional
         What makes effects dependent; ``es.cluster`` by default. For a three-level model these are its own
