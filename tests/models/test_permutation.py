@@ -145,3 +145,4 @@ def test_both_kinds_say_what_they_did() -> None:
     assert "50 random orders of the moderators' rows" in sampled.methods
     assert list(sampled.to_frame().columns) == ["statistic", "pvalue"]
     assert "moderators p=" in repr(sampled)
+    assert "<table" in sampled._repr_html_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,6 +104,10 @@ class PermutationResult:
         body = ", ".join(f"{term} p={p:.4g}" for term, p in zip(self.terms, self.pvalues, strict=True))
         omnibus = f", moderators p={self.qm_pvalue:.4g}" if isinstance(self.model, MetaRegression) else ""
         return f"PermutationResult({kind}, {self.permutations} permutations, {body}{omnibus})"
+
+    def _repr_html_(self) -> str:
+        table: str = self.to_frame().to_html(float_format=lambda x: f"{x:.4g}", border=0)
+        return f"<p>{html.escape(repr(self))}</p>{table}"
 
 
 def permutation_test(
