@@ -240,7 +240,7 @@ def nested(clusters: int) -> mt.EffectSizes:
 def three_levels(
     name: str, what: str, size: Size, ours: Callable[[mt.EffectSizes], object], work: str
 ) -> Case:
-    table = nested(300 if size.batch == FULL.batch else 4)
+    table = nested(300 if size.batch == FULL.batch else 6)
     label = "metafor rma.mv" + (", confint" if "confint" in work else "")
     cluster = [float(one) for one in table.cluster]
     data = {"yi": table.yi, "vi": table.vi, "cluster": cluster}
@@ -268,7 +268,7 @@ def multilevel(size: Size) -> Case:
 
 
 def profiled(size: Size) -> Case:
-    table = nested(300 if size.batch == FULL.batch else 4)
+    table = nested(300 if size.batch == FULL.batch else 6)
     fit = mt.Multilevel().fit(table)
     return three_levels(
         "profile",

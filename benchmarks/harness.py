@@ -47,12 +47,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Timing:
-    """Median seconds of one contender, the spread of its rounds, and how many rounds there were."""
+    """Median seconds of one contender, the spread of its rounds, and how many rounds there were.
+
+    `cpu` is the least CPU time of a round, which other work on the machine disturbs less; None for processes.
+    """
 
     median: float
     low: float
     high: float
     rounds: int
+    cpu: float | None = None
 
 
 def _loops(call: Callable[[], object], at_least: float) -> int:
@@ -71,6 +75,7 @@ def measure(case: Case, *, rounds: int, budget: float) -> dict[str, Timing]:
         for name, who in case.contenders.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in case.contenders}
+    cpu: dict[str, list[float]] = {name: [] for name in case.contenders}
     spent = dict.fromkeys(case.contenders, 0.0)
     for _ in range(rounds):
         for name, who in case.contenders.items():
@@ -80,12 +85,16 @@ def measure(case: Case, *, rounds: int, budget: float) -> dict[str, Timing]:
             if isinstance(who, Measured):
                 seconds[name].append(who.call())
             else:
+                busy = time.process_time()
                 for _ in range(loops[name]):
                     who()
                 seconds[name].append((time.perf_counter() - start) / loops[name])
+                cpu[name].append((time.process_time() - busy) / loops[name])
             spent[name] += time.perf_counter() - start
     return {
-        name: Timing(statistics.median(values), min(values), max(values), len(values))
+        name: Timing(
+            statistics.median(values), min(values), max(values), len(values), min(cpu[name], default=None)
+        )
         for name, values in seconds.items()
     }
 
@@ -207,6 +216,8 @@ def tell(case: Case, timings: Mapping[str, Timing]) -> None:
     first = next(iter(timings.values())).median
     for place, (name, timing) in enumerate(timings.items()):
         spread = f"{duration(timing.low)} to {duration(timing.high)}, {timing.rounds} rounds"
+        if timing.cpu is not None:
+            spread += f"; CPU {duration(timing.cpu)}"
         if place:
             note = f"{timing.median / first:.3g} × ours"
         else:
@@ -232,7 +243,13 @@ def write_json(
             "what": case.what,
             "aim": case.aim,
             "seconds": {
-                name: {"median": t.median, "low": t.low, "high": t.high, "rounds": t.rounds}
+                name: {
+                    "median": t.median,
+                    "low": t.low,
+                    "high": t.high,
+                    "rounds": t.rounds,
+                    "cpu": t.cpu,
+                }
                 for name, t in times.items()
             },
             "absent": dict(case.absent),
