@@ -148,9 +148,9 @@ def test_regressions(hard_input: HardInput, kind: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", range(KINDS))
-def test_five_thousand_regressions(hard_input: HardInput, kind: int) -> None:
-    seen = _regressions(hard_input, 17, kind, 500)
-    assert min(seen.values()) > 50
+def test_many_regressions(hard_input: HardInput, kind: int) -> None:
+    seen = _regressions(hard_input, 17, kind, 250)
+    assert min(seen.values()) > 25
 
 
 # counts ----------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_counts() -> None:
 
 
 @pytest.mark.slow
-def test_twenty_thousand_tables_of_counts() -> None:
+def test_many_tables_of_counts() -> None:
     rng = np.random.default_rng(23)
-    answers = sum(_check_counts(_counts(rng)) for _ in range(20_000))
-    assert 40_000 < answers < 100_000
+    answers = sum(_check_counts(_counts(rng)) for _ in range(5_000))
+    assert 10_000 < answers < 25_000
