@@ -44,7 +44,7 @@ IntArray = npt.NDArray[np.intp]
 
 _RANK = 1e-10  # a pivot this small beside its column's largest entry: the column adds nothing
 _NOTHING: FloatArray = np.empty(0)
-_LONG = 1 << 13  # effects of one row beyond which sums go block by block
+_LONG = 1 << 13  # effects of one row beyond which sums go block by block, and the longest block
 _BLOCK = 1 << 16  # numbers of a block, which stay in the processor's cache
 _WIDEST = 1e100  # ratios beyond this leave the range in which third powers of weights are finite
 
@@ -244,10 +244,11 @@ def _intercept_moments(d: FloatArray, w: FloatArray, derivatives: bool) -> Momen
 def _long_moments(stack: Stack, tau2: FloatArray, derivatives: bool) -> Moments:
     """Sum as :func:`_intercept_moments` does, block by block.
 
-    Temporaries of many megabytes would be taken from the system and given back each time, which then costs
-    more than the sums. Weights are computed anew in every pass.
+    Temporaries of many megabytes would be taken from the system and given back each time, and products of
+    long vectors are split among threads that wait for each other; both then cost more than the sums. Weights
+    are computed anew in every pass.
     """
-    size = max(_LONG // 8, _BLOCK // tau2.size)
+    size = max(_LONG // 8, min(_LONG, _BLOCK // tau2.size))
     places = [slice(start, start + size) for start in range(0, stack.d.shape[1], size)]
 
     def block(at: slice) -> tuple[FloatArray, FloatArray]:
@@ -547,11 +548,17 @@ def _intercept_stack(y: FloatArray, v: FloatArray, mask: FloatArray | None, n: F
         1,
         _for_rows(vmin / unit, rows),
         _for_rows(vmax / unit, rows),
-        np.vecdot(centred, centred) / n,
+        _squares(centred) / n,
         _for_rows(root, rows),
         origin,
         None,
     )
+
+
+def _squares(a: FloatArray) -> FloatArray:
+    """Return the sum of squares of each row; long rows without threads (see :func:`_long_moments`)."""
+    total: FloatArray = np.add.reduce(a * a, axis=1) if a.shape[1] > _LONG else np.vecdot(a, a)
+    return total
 
 
 def _design_stack(
@@ -611,7 +618,7 @@ def _design_stack(
         p,
         _for_rows(vmin / unit, rows),
         _for_rows(vmax / unit, rows),
-        np.vecdot(centred, centred) / n,
+        _squares(centred) / n,
         _for_rows(root, rows),
         origin,
         R,
