@@ -151,7 +151,7 @@ def plot(growth: Mapping[str, Sequence[Sequence[float]]], path: Path) -> None:
             ax.loglog(n, t, "o-", color="#1b6ca8", ms=4, lw=1.2, label="measured", zorder=2)
             ax.set_xlabel(f"{what}: {NAMES[what]}")
             ax.text(
-                0.96, 0.06, f"slope {exact:.2f} from {what} = {start:,}", transform=ax.transAxes, ha="right"
+                0.96, 0.06, f"slope {exact:.2f}\nfrom {what} = {start:,}", transform=ax.transAxes, ha="right"
             )
             ax.set_ylim(1e-4, 2.0 * max(t for points in growth.values() for _, t in points))
             ax.grid(color="0.92", lw=0.6)
