@@ -16,7 +16,8 @@ from scipy.stats import chi2
 
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.models import kernel
-from mtmeta.models.stack import moments, stack_of
+from mtmeta.models.stack import moments
+from mtmeta.models.stacking import stack_of
 from mtmeta.models.tau2 import TAU2_METHODS
 
 Array = npt.NDArray[np.float64]

@@ -16,7 +16,8 @@ from mtmeta.errors import ModelError
 from mtmeta.measures import Interval
 from mtmeta.models.kernel import fit, q_profile
 from mtmeta.models.quadform import q_distribution, q_statistic
-from mtmeta.models.stack import FloatArray, moments, stack_of, take
+from mtmeta.models.stack import FloatArray, moments, take
+from mtmeta.models.stacking import stack_of
 from mtmeta.models.tau2 import log_likelihoods
 
 __all__ = [

@@ -19,10 +19,10 @@ from mtmeta.models.stack import (
     log_determinants,
     log_gram,
     moments,
-    stack_of,
     stretch,
     take,
 )
+from mtmeta.models.stacking import stack_of
 from mtmeta.models.tau2 import TAU2_METHODS, Tau2Method, estimate, polish, polish_q, solve_q, tau2_method
 
 __all__ = ["TAU2_METHODS", "KernelFit", "Tau2Method", "fit", "q_profile"]
