@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mtmeta.audit.run import AnalysisRun
 from mtmeta.records.folder import Studies
 from mtmeta.records.schema import Study
 from mtmeta.reports.document import Cite, Document, Link, Paragraph, Reference, Section, plain
+from mtmeta.reports.publish import write_report
 from mtmeta.reports.references import (
     bibtex,
     cited,
@@ -157,3 +160,14 @@ def test_bibtex_of_all_methods_is_balanced() -> None:
     assert text.count("\n@") == len(method_references()) - 1
     assert "author = {Higgins, JPT and Altman, DG and Gøtzsche, PC" in text
     assert " and others}" in text
+
+
+def test_markdown_and_latex_bring_their_references_as_files(
+    tmp_path: Path, runs: dict[str, AnalysisRun]
+) -> None:
+    written = write_report([runs["schizophrenia-panss"]], tmp_path, formats=("md", "tex"))
+    assert {"references.json", "references.bib"} <= {path.name for path in written}
+    keys = {item["id"] for item in json.loads((tmp_path / "references.json").read_text(encoding="utf-8"))}
+    text = (tmp_path / "references.bib").read_text(encoding="utf-8")
+    assert keys == set(re.findall(r"^@\w+\{([^,]+),$", text, flags=re.MULTILINE))
+    assert "method-viechtbauer-2005" in keys

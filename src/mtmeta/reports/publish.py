@@ -14,6 +14,7 @@ from mtmeta.reports.html import html_page
 from mtmeta.reports.latex import latex_text
 from mtmeta.reports.markdown import markdown_text
 from mtmeta.reports.plots import report_layouts
+from mtmeta.reports.references import bibtex, csl_json
 
 __all__ = ["FORMATS", "write_report"]
 
@@ -35,8 +36,9 @@ def write_report(
     ----------
     runs : sequence of AnalysisRun
     out : Path
-        Folder to write to: ``index.html``, ``report.md``, ``report.tex``, and below ``figures/`` what the
-        last two show.
+        Folder to write to: ``index.html``; ``report.md`` with its references as CSL in
+        ``references.json``; ``report.tex`` with them as BibTeX in ``references.bib``; and below ``figures/``
+        what the last two show.
     formats : sequence of {"html", "md", "tex"}
     title, frozen : optional
         See :func:`mtmeta.reports.build.report_of`.
@@ -61,8 +63,10 @@ def write_report(
         files[out / "index.html"] = html_page(document)
     if "md" in wanted:
         files[out / "report.md"] = markdown_text(document)
+        files[out / "references.json"] = csl_json(document.references)
     if "tex" in wanted:
         files[out / "report.tex"] = latex_text(document)
+        files[out / "references.bib"] = bibtex(document.references)
     suffixes = [suffix for name, suffix in (("md", "svg"), ("tex", "pdf")) if name in wanted]
     if suffixes:
         files |= _drawn(runs, out / "figures", suffixes)
