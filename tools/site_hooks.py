@@ -123,6 +123,15 @@ def command_line() -> str:
     return "\n".join(parts)
 
 
+def on_config(config: Any) -> Any:
+    """Put documents that the navigation does not name yet at its end, so that none is lost."""
+    named = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    rest = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in named)
+    if rest:
+        config["nav"].append({"More": rest})
+    return config
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Add the project's pages, the reference and images that pages show."""
     for source, address in PAGES.items():

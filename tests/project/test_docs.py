@@ -73,14 +73,13 @@ def test_the_made_pages_are_as_their_tool_makes_them(name: str, argument: str) -
     assert tool(name).main([argument]) == 0, f"run python tools/{name}.py"
 
 
-@pytest.mark.extra
-@pytest.mark.slow
-def test_every_document_is_in_the_navigation_and_in_the_index() -> None:
-    nav = set(re.findall(r"[\w-]+\.md", (ROOT / "mkdocs.yml").read_text("utf-8")))
+def test_the_index_names_every_document_of_the_navigation() -> None:
+    nav = set(
+        re.findall(r"^ +- .*: ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), flags=re.MULTILINE)
+    )
     index = (DOCS / "index.md").read_text("utf-8")
-    names = {path.name for path in DOCS.glob("*.md")} - {"index.md"}
-    assert names <= nav
-    assert [name for name in sorted(names) if f"({name})" not in index] == []
+    assert {"tutorial.md", "methods.md"} <= nav
+    assert [name for name in sorted(nav - {"index.md"}) if f"({name})" not in index] == []
 
 
 # ---- links of the sources ----
