@@ -34,16 +34,20 @@ def deletion(size: Size) -> Case:
     return _case("influence", "leave-one-out and influence", k, ours, "influence(res)", 0.05, size)
 
 
+def _studies(size: Size) -> int:
+    return 40 if size.batch == FULL.batch else 12
+
+
 def step(size: Size) -> Case:
     model = mt.SelectionModel([0.025])
     work = "selmodel(res, type='stepfun', steps=.025, alternative='greater', skiphes=TRUE)"
-    return _case("3psm", "three-parameter selection model", 40, model.fit, work, 0.02, size)
+    return _case("3psm", "three-parameter selection model", _studies(size), model.fit, work, 0.02, size)
 
 
 def beta(size: Size) -> Case:
     model = mt.SelectionModel(weight="beta")
     work = "selmodel(res, type='beta', alternative='greater', skiphes=TRUE)"
-    return _case("beta", "beta selection model", 40, model.fit, work, 0.2, size)
+    return _case("beta", "beta selection model", _studies(size), model.fit, work, 0.2, size)
 
 
 def every_analysis(size: Size) -> Case:
