@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+import bayes
 import diagnostics
 import engine
 import mtmeta as mt
@@ -155,6 +156,7 @@ CASES: dict[str, Callable[[Size], Case]] = {
     "records": reading,
     "smd": effects,
     **engine.CASES,
+    **bayes.CASES,
     **diagnostics.CASES,
     "run": everything,
 }

@@ -21,7 +21,8 @@ from scipy import special, stats
 from mtmeta.errors import ModelError
 from mtmeta.models.events import EventCounts
 from mtmeta.models.priors import HalfNormal, Normal
-from mtmeta.models.sampled import SampledBinomial, Sampling
+from mtmeta.models.sampled_events import SampledBinomial
+from mtmeta.models.sampled_fit import Sampling
 
 QUANTITIES = ("mu", "tau", "new_study", "theta")
 MU, TAU, BASELINE = Normal(0, 0.8), HalfNormal(0.5), Normal(-1, 1)
@@ -30,7 +31,7 @@ MU, TAU, BASELINE = Normal(0, 0.8), HalfNormal(0.5), Normal(-1, 1)
 def ranks(replications: int, seed: int) -> tuple[dict[str, list[float]], int]:
     """Return shares of draws below the true values by quantity, and how often a chain failed."""
     rng = np.random.default_rng(seed)
-    how = Sampling(draws=1000, tune=800, chains=2, progress=False, cores=1)
+    how = Sampling(draws=1500, tune=1000, chains=2, progress=False, cores=1)
     out: dict[str, list[float]] = {name: [] for name in QUANTITIES}
     failed = 0
     for i in range(replications):

@@ -127,6 +127,12 @@ from mtmeta.figures import (
 from mtmeta.measures import Interval as Interval, Measure as Measure
 from mtmeta.models.bayes import BayesRandomEffects as BayesRandomEffects, BayesResult as BayesResult
 from mtmeta.models.bayes_average import BayesModelAverage as BayesModelAverage
+from mtmeta.models.bayes_bias import RobustBayesAverage as RobustBayesAverage
+from mtmeta.models.bayes_regression import BayesMetaRegression as BayesMetaRegression
+from mtmeta.models.bayes_sensitivity import (
+    prior_data_conflict as prior_data_conflict,
+    prior_sensitivity as prior_sensitivity,
+)
 from mtmeta.models.compare import (
     average_models as average_models,
     compare_models as compare_models,
@@ -134,7 +140,11 @@ from mtmeta.models.compare import (
 )
 from mtmeta.models.crossed import Crossed as Crossed
 from mtmeta.models.dependent import Multilevel as Multilevel, rho_sensitivity as rho_sensitivity
-from mtmeta.models.empirical_priors import choose_priors as choose_priors, empirical_prior as empirical_prior
+from mtmeta.models.empirical_priors import (
+    choose_priors as choose_priors,
+    empirical_prior as empirical_prior,
+    empirical_priors_table as empirical_priors_table,
+)
 from mtmeta.models.events import EventCounts as EventCounts, MantelHaenszel as MantelHaenszel, Peto as Peto
 from mtmeta.models.exact import ExactOddsRatio as ExactOddsRatio
 from mtmeta.models.glmm import CountsModel as CountsModel, RateCounts as RateCounts
@@ -168,6 +178,15 @@ from mtmeta.models.priors import (
 )
 from mtmeta.models.regression import MetaRegression as MetaRegression
 from mtmeta.models.robust import robust as robust
+from mtmeta.models.sampled import (
+    SampledRandomEffects as SampledRandomEffects,
+    SampledThreeLevel as SampledThreeLevel,
+)
+from mtmeta.models.sampled_events import (
+    SampledBinomial as SampledBinomial,
+    SampledPoisson as SampledPoisson,
+)
+from mtmeta.models.sampled_fit import Sampling as Sampling
 from mtmeta.models.subgroups import subgroups as subgroups
 from mtmeta.models.wild import wild_bootstrap as wild_bootstrap
 from mtmeta.records.folder import Studies as Studies, read_studies as read_studies, read_study as read_study

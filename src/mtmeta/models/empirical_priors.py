@@ -65,6 +65,12 @@ _ANY_DRUG_FREE = "non-pharmacological (any)"
 def empirical_priors_table() -> pd.DataFrame:
     """Return the whole table, one prior a row.
 
+    Returns
+    -------
+    DataFrame
+
+    Notes
+    -----
     Columns: set ("rhodes", "turner", "bartos", "corpus"), measure, setting (outcome or Cochrane topic),
     comparison, area, about ("tau" or "mu"), family, on ("tau" or "tau2"), df_or_shape, loc, scale, note.
     Numbers of Rhodes and Turner as in the R package bayesmeta 3.4 (``RhodesEtAlPrior``,

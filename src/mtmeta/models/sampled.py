@@ -1,302 +1,27 @@
-"""Models that need sampling, by PyMC (extra ``mtmeta[pymc]``): t effects, event counts, three levels.
+"""Models that need sampling, by PyMC (extra ``mtmeta[pymc]``): t effects and three levels.
 
 Where the exact model of :mod:`mtmeta.models.bayes` applies, use it: it has no Monte Carlo error. The normal
-model is here as well so that one can be checked against the other.
+model is here as well so that one can be checked against the other. Counts of events stand in
+:mod:`mtmeta.models.sampled_events`.
 """
 
 from __future__ import annotations
 
-import html
-import sys
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
+from scipy import special
 
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import check_choice
 from mtmeta.models.bayes_words import default_priors
-from mtmeta.models.events import EventCounts
-from mtmeta.models.posterior_draws import Draws
-from mtmeta.models.priors import HalfNormal, Normal
 from mtmeta.models.priors_base import FloatArray, Prior
+from mtmeta.models.sampled_fit import SampledResult, Sampling, row_names, sample
 from mtmeta.models.sampled_priors import import_pymc, mean_variable, tau_variable
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["SampledBinomial", "SampledRandomEffects", "SampledResult", "SampledThreeLevel", "Sampling"]
-
-_RHAT = 1.01  # Vehtari et al. 2021, Bayesian Anal 16, p. 667
-_CAREFUL = 0.995  # target acceptance of the second try, after divergences
-_ESS = 400.0  # bulk and tail, of all chains together; the same paper
-Sampler = Literal["auto", "pymc", "nutpie", "numpyro"]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to sample.
-
-    Parameters
-    ----------
-    draws, tune : int
-        A chain, kept and for adaptation.
-    chains : int, at least 2
-        R-hat compares them.
-    target_accept : float in (0, 1)
-        Higher takes smaller steps. After divergences the whole run is repeated once with 0.995.
-    sampler : {"auto", "pymc", "nutpie", "numpyro"}
-        "auto" is nutpie where it is installed, else PyMC's own.
-    progress : bool, optional
-        Progress bars; by default on a terminal only.
-    cores : int, optional
-        Chains at once; by default as many as the machine has processors, 4 at most.
-    """
-
-    draws: int = 1500
-    tune: int = 1500
-    chains: int = 4
-    target_accept: float = 0.95
-    sampler: Sampler = "auto"
-    progress: bool | None = None
-    cores: int | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("sampler", self.sampler, ("auto", "pymc", "nutpie", "numpyro"))
-        for name, least in (("draws", 100), ("tune", 100), ("chains", 2)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise UsageError(f"{name}={value!r} must be a whole number, at least {least}")
-        if not 0.0 < self.target_accept < 1.0:
-            raise UsageError(f"target_accept={self.target_accept!r} must lie between 0 and 1")
-
-    @property
-    def engine(self) -> str:
-        """The sampler that is used."""
-        if self.sampler != "auto":
-            return self.sampler
-        return "nutpie" if find_spec("nutpie") is not None else "pymc"
-
-
-def _sample(pm: Any, model: Any, how: Sampling, seed: int) -> Any:
-    bars = sys.stderr.isatty() if how.progress is None else how.progress
-    with model:
-        return pm.sample(
-            draws=how.draws,
-            tune=how.tune,
-            chains=how.chains,
-            cores=how.cores,
-            target_accept=how.target_accept,
-            random_seed=seed,
-            nuts_sampler=how.engine,
-            progressbar=bars,
-            compute_convergence_checks=False,
-        )
-
-
-def _checked(data: Any, names: list[str]) -> dict[str, dict[str, float]]:
-    """R-hat and effective sample sizes; a chain that failed is an error.
-
-    Raises
-    ------
-    ModelError
-        Divergent transitions, R-hat above 1.01, or fewer than 400 effective draws.
-    """
-    import arviz as az
-
-    summary = az.summary(data, var_names=names, kind="diagnostics", round_to="none")
-    bad = []
-    divergent = int(data.sample_stats["diverging"].sum())
-    if divergent:
-        bad.append(f"{divergent} divergent transitions")
-    for name, row in summary.iterrows():
-        if not row["r_hat"] <= _RHAT:
-            bad.append(f"R-hat of {name} is {row['r_hat']:.3f}")
-        elif not min(row["ess_bulk"], row["ess_tail"]) >= _ESS:
-            bad.append(f"{name} has {min(row['ess_bulk'], row['ess_tail']):.0f} effective draws")
-    if bad:
-        raise ModelError(
-            f"sampling failed: {'; '.join(bad[:4])}; draw more (Sampling(draws=..., tune=...)), start "
-            "from another seed, or use a prior of tau with a lighter tail"
-        )
-    return {str(n): {str(c): float(row[c]) for c in summary.columns} for n, row in summary.iterrows()}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SampledResult:
-    """Draws from the posterior of a sampled model. Frozen.
-
-    Attributes
-    ----------
-    data : EffectSizes or EventCounts
-    model : object
-        The configuration that was fitted.
-    inference_data : arviz.InferenceData
-        What ``pm.sample`` returned, with coordinate ``study``.
-    pymc_model : pymc.Model
-    diagnostics_by_name : dict
-        R-hat, effective sample sizes by parameter.
-    seed : int
-    """
-
-    data: EffectSizes | EventCounts
-    model: Any
-    inference_data: Any
-    pymc_model: Any
-    diagnostics_by_name: dict[str, dict[str, float]]
-    seed: int
-    _taus: tuple[str, ...] = field(default=("tau",), repr=False)
-
-    def _values(self, name: str) -> FloatArray:
-        return np.asarray(self.inference_data.posterior[name].values, dtype=np.float64)
-
-    @cached_property
-    def mu(self) -> Draws:
-        """Mean effect."""
-        return Draws(self._values("mu").ravel())
-
-    @cached_property
-    def tau(self) -> Draws:
-        """Between-study standard deviation; between clusters if there are three levels."""
-        return Draws(self._values(self._taus[0]).ravel(), low=0.0)
-
-    @cached_property
-    def tau_within(self) -> Draws:
-        """Standard deviation within clusters.
-
-        Raises
-        ------
-        ModelError
-            The model has no third level.
-        """
-        if len(self._taus) < 2:
-            raise ModelError("there is no heterogeneity within clusters in this model; use SampledThreeLevel")
-        return Draws(self._values(self._taus[1]).ravel(), low=0.0)
-
-    @cached_property
-    def new_study(self) -> Draws:
-        """True effect of a new study (of a new cluster and row, if three levels)."""
-        return Draws(self._values("new_study").ravel())
-
-    @property
-    def shrinkage(self) -> pd.DataFrame:
-        """Posterior of every study's effect: study, mean, sd, low, high (95%, equal tails)."""
-        import pandas as pd
-
-        theta = self._values("theta")
-        theta = theta.reshape(-1, theta.shape[-1])
-        low, high = np.quantile(theta, [0.025, 0.975], axis=0)
-        columns = {"mean": theta.mean(axis=0), "sd": theta.std(axis=0, ddof=1), "low": low, "high": high}
-        return pd.DataFrame({"study": list(self.data.study), **columns})
-
-    @property
-    def diagnostics(self) -> pd.DataFrame:
-        """R-hat, bulk and tail effective sample size, Monte Carlo errors, one parameter a row."""
-        import pandas as pd
-
-        return pd.DataFrame.from_dict(self.diagnostics_by_name, orient="index")
-
-    def to_frame(self, level: float = 0.95) -> pd.DataFrame:
-        """Return mean, sd, median, low, high and the Monte Carlo error of the mean, one quantity a row."""
-        import pandas as pd
-
-        rows = {}
-        about = {"mu": self.mu, "tau": self.tau, "new_study": self.new_study}
-        if len(self._taus) > 1:
-            about["tau_within"] = self.tau_within
-        for name, d in about.items():
-            low, high = d.ci(level)
-            key = {"tau": self._taus[0], "tau_within": self._taus[-1]}.get(name, name)
-            ess = self.diagnostics_by_name[key]["ess_bulk"]
-            rows[name] = {
-                "mean": d.mean,
-                "sd": d.sd,
-                "median": d.median,
-                "low": low,
-                "high": high,
-                "mcse": d.mcse(ess),
-            }
-        return pd.DataFrame.from_dict(rows, orient="index")
-
-    def prior_predictive(self, draws: int = 500, seed: int | None = None) -> Any:
-        """Return draws of parameters and data from the prior (arviz.InferenceData).
-
-        Raises
-        ------
-        ModelError
-            A flat prior predicts nothing.
-        """
-        pm = import_pymc()
-        if not self.model.mu_of(self.data).proper:
-            raise ModelError("a flat prior of the mean predicts nothing; give mu a proper prior")
-        with self.pymc_model:
-            return pm.sample_prior_predictive(draws=draws, random_seed=self.seed if seed is None else seed)
-
-    def posterior_predictive(self, seed: int | None = None) -> Any:
-        """Return draws of repeated data from the posterior (arviz.InferenceData)."""
-        pm = import_pymc()
-        with self.pymc_model:
-            return pm.sample_posterior_predictive(
-                self.inference_data, random_seed=self.seed if seed is None else seed, progressbar=False
-            )
-
-    def loo(self) -> Any:
-        """Return PSIS leave-one-out cross-validation by study (arviz.ELPDData), with its Pareto k."""
-        import arviz as az
-
-        pm = import_pymc()
-        data = self.inference_data.copy()
-        with self.pymc_model:
-            pm.compute_log_likelihood(data, progressbar=False)
-        return az.loo(data, pointwise=True)
-
-    @property
-    def methods(self) -> str:
-        """What was done, in sentences for a methods section."""
-        how = self.model.sampling
-        return (
-            f"{self.model.sentence(self.data)} Posteriors were sampled with the No-U-Turn sampler "
-            f"({'PyMC' if how.engine == 'pymc' else how.engine}), {how.chains} chains of {how.draws} draws "
-            f"after {how.tune} for adaptation, seed {self.seed}; R-hat is at most {_RHAT} and the effective "
-            f"sample size at least {_ESS:.0f} for every parameter, without divergent transitions."
-        )
-
-    def __repr__(self) -> str:
-        low, high = self.mu.ci(0.95)
-        return (
-            f"SampledResult({type(self.model).__name__}, k={self.data.k}: {self.mu.median:.3f} "
-            f"[{low:.3f}, {high:.3f}], tau {self.tau.median:.3f}; seed {self.seed})"
-        )
-
-    def _repr_html_(self) -> str:
-        table = self.to_frame().to_html(float_format=lambda x: f"{x:.3f}", border=0)
-        return f"<p>{html.escape(self.methods)}</p>{table}"
-
-
-def _fit(config: Any, data: EffectSizes | EventCounts, seed: int, taus: tuple[str, ...]) -> SampledResult:
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise UsageError(f"seed={seed!r} must be a whole number, so that the run can be repeated")
-    pm = import_pymc()
-    model = config.build(data)
-    found = _sample(pm, model, config.sampling, seed)
-    if int(found.sample_stats["diverging"].sum()) and config.sampling.target_accept < _CAREFUL:
-        # a few divergences mostly go with smaller steps; what is left then is an error
-        found = _sample(pm, model, replace(config.sampling, target_accept=_CAREFUL), seed)
-    names = ["mu", *taus, "theta", "new_study"]
-    checked = _checked(found, names)
-    return SampledResult(data, config, found, model, checked, seed, taus)
-
-
-def _coords(data: EffectSizes | EventCounts) -> dict[str, list[str]]:
-    seen: dict[str, int] = {}
-    names = []
-    for study in data.study:  # coordinates are unique: a second row of a study is numbered
-        seen[study] = seen.get(study, 0) + 1
-        names.append(study if seen[study] == 1 else f"{study} ({seen[study]})")
-    return {"study": names}
+__all__ = ["SampledRandomEffects", "SampledThreeLevel"]
 
 
 @dataclass(frozen=True)
@@ -323,6 +48,15 @@ class SampledRandomEffects:
     ----------
     Lee, K. J. & Thompson, S. G. (2008). Flexible parametric models for random-effects distributions. Stat
     Med 27, 418-434.
+
+    Examples
+    --------
+    ``fit(es, seed=1)`` samples; before, the sentence says with which priors.
+
+    >>> es = EffectSizes.of([0.1, 0.2, 0.15, 2.4], [0.02, 0.03, 0.02, 0.04], "SMD")
+    >>> print(SampledRandomEffects(effects="t").sentence(es))
+    Effects were pooled with a Bayesian random-effects model with t-distributed (df 4) true effects; priors:
+    mu ~ Normal(0, 2), tau ~ HalfNormal(0.5).
     """
 
     mu: Prior | None = None
@@ -361,7 +95,7 @@ class SampledRandomEffects:
             PyMC is not installed, or a prior that cannot be sampled.
         """
         pm = import_pymc()
-        with pm.Model(coords=_coords(es)) as model:
+        with pm.Model(coords=row_names(es)) as model:
             mu = mean_variable(pm, "mu", self.mu_of(es))
             tau = tau_variable(pm, "tau", self.tau_of(es))
             spread2 = tau**2
@@ -380,6 +114,22 @@ class SampledRandomEffects:
             pm.Deterministic("new_study", mu + tau * unit)
         return model
 
+    def generative(self, es: EffectSizes) -> tuple[Any, list[str]]:
+        """Return the model that draws from the prior, and what to draw."""
+        return self.build(es), ["mu", "tau", "new_study", "y"]
+
+    def log_likelihood(self, es: EffectSizes, posterior: Any) -> FloatArray:
+        """Log likelihood of each study, its effect integrated out: (chain, draw, study)."""
+        mu, tau = (np.asarray(posterior[n].values, dtype=np.float64)[..., None] for n in ("mu", "tau"))
+        if self.effects == "normal":
+            return _normal_log_pdf(es.yi - mu, es.vi + tau**2)
+        # t effects are normal ones with a gamma precision, integrated out by the trapezoidal rule in its log
+        half = 0.5 * self.df
+        log_p = np.linspace(-40.0 / half, np.log1p(80.0 / half), 241)
+        w, precision = np.exp(half * (log_p - np.exp(log_p))), np.exp(log_p)
+        parts = _normal_log_pdf((es.yi - mu)[..., None], es.vi[:, None] + (tau**2)[..., None] / precision)
+        return np.asarray(special.logsumexp(parts, b=w / w.sum(), axis=-1))
+
     def fit(self, es: EffectSizes, seed: int) -> SampledResult:
         """Sample the posterior.
 
@@ -390,7 +140,7 @@ class SampledRandomEffects:
         UsageError
             PyMC is not installed, or a prior that cannot be sampled.
         """
-        return _fit(self, es, seed, ("tau",))
+        return sample(self, es, seed, ("tau",))
 
 
 @dataclass(frozen=True)
@@ -407,6 +157,15 @@ class SampledThreeLevel:
     References
     ----------
     Konstantopoulos, S. (2011). Res Synth Methods 2, 61-76.
+
+    Examples
+    --------
+    ``fit(es, seed=1)`` samples; before, the sentence says with which priors.
+
+    >>> es = EffectSizes.of([0.1, 0.2, 0.4], [0.02, 0.03, 0.02], "SMD", cluster=["a", "a", "b"])
+    >>> print(SampledThreeLevel().sentence(es))
+    Effects were pooled with a Bayesian three-level model, rows within 2 clusters; priors: mu ~ Normal(0, 2),
+    tau between clusters ~ HalfNormal(0.5), within ~ HalfNormal(0.5).
     """
 
     mu: Prior | None = None
@@ -447,14 +206,21 @@ class SampledThreeLevel:
             )
         pm = import_pymc()
         place = np.array([clusters.index(c) for c in es.cluster])
-        with pm.Model(coords={**_coords(es), "cluster": clusters}) as model:
+        member = (place[:, None] == np.arange(len(clusters))).astype(float)
+        with pm.Model(coords={**row_names(es), "cluster": clusters}) as model:
             mu = mean_variable(pm, "mu", self.mu_of(es))
             between = tau_variable(pm, "tau_between", self._tau_of(es, self.tau_between))
             within = tau_variable(pm, "tau_within", self._tau_of(es, self.tau_within))
-            u = between * pm.Normal("u_unit", 0.0, 1.0, dims="cluster")
+            _cluster_model(pm, es, member, mu, between, within)
+            # given data and parameters the effects are normal: clusters first, then rows
+            w = 1.0 / (es.vi + within**2)
+            total = pm.math.dot(w, member)
+            shrunk = between**2 / (1.0 + between**2 * total)
+            z_cluster = pm.Normal("z_cluster", 0.0, 1.0, dims="cluster")
+            pull = pm.math.dot(w * (es.yi - mu), member)
+            u = pm.Deterministic("u", shrunk * pull + pm.math.sqrt(shrunk) * z_cluster, dims="cluster")
             centre = mu + u[place]
-            pm.Normal("y", centre, pm.math.sqrt(es.vi + within**2), observed=es.yi, dims="study")
-            share = within**2 / (within**2 + es.vi)
+            share = within**2 * w
             z = pm.Normal("z", 0.0, 1.0, dims="study")
             theta = share * es.yi + (1 - share) * centre + pm.math.sqrt(es.vi * share) * z
             pm.Deterministic("theta", theta, dims="study")
@@ -462,81 +228,63 @@ class SampledThreeLevel:
             pm.Deterministic("new_study", mu + pm.math.sqrt(between**2 + within**2) * unit)
         return model
 
+    def generative(self, es: EffectSizes) -> tuple[Any, list[str]]:
+        """Return the model that draws from the prior, and what to draw."""
+        return self.build(es), ["mu", "tau_between", "tau_within", "new_study", "y"]
+
+    def log_likelihood(self, es: EffectSizes, posterior: Any) -> FloatArray:
+        """Log density of each row given the other rows and the parameters: (chain, draw, row).
+
+        Bürkner, P.-C., Gabry, J. & Vehtari, A. (2021). Comput Stat 36, 1243-1261, equation 10.
+        """
+        mu, between2, within2 = (
+            np.square(x) if name != "mu" else x
+            for name in ("mu", "tau_between", "tau_within")
+            for x in [np.asarray(posterior[name].values, dtype=np.float64)[..., None]]
+        )
+        names = np.array(es.cluster)
+        member = (names[:, None] == names).astype(float)
+        w, r = 1.0 / (es.vi + within2), es.yi - mu
+        shrunk = between2 / (1.0 + between2 * (w @ member))
+        precision = w - shrunk * w**2
+        pull = w * (r - shrunk * ((w * r) @ member))
+        return _normal_log_pdf(pull / precision, 1.0 / precision)
+
     def fit(self, es: EffectSizes, seed: int) -> SampledResult:
         """Sample the posterior; see :meth:`SampledRandomEffects.fit`."""
-        return _fit(self, es, seed, ("tau_between", "tau_within"))
+        return sample(self, es, seed, ("tau_between", "tau_within"))
 
 
-@dataclass(frozen=True)
-class SampledBinomial:
-    r"""Binomial-normal model of log odds ratios by sampling: no correction of zero cells.
+def _cluster_model(pm: Any, es: EffectSizes, member: FloatArray, mu: Any, between: Any, within: Any) -> None:
+    """Put observed effects into the open model, the effects of clusters and rows integrated out."""
 
-    :math:`a_i\sim Bin(n_{1i}, \mathrm{logit}^{-1}(\alpha_i + \theta_i))`,
-    :math:`c_i\sim Bin(n_{2i}, \mathrm{logit}^{-1}\alpha_i)`, :math:`\theta_i\sim N(\mu, \tau^2)`.
+    def logp(value: Any, mu: Any, between: Any, within: Any) -> Any:
+        w, r = 1.0 / (es.vi + within**2), value - mu
+        total, pull = pm.math.dot(w, member), pm.math.dot(w * r, member)
+        extra = 1.0 + between**2 * total
+        square = (w * r**2).sum() - (between**2 * pull**2 / extra).sum()
+        return -0.5 * (square - pm.math.log(w / (2 * np.pi)).sum() + pm.math.log(extra).sum())
 
-    Parameters
-    ----------
-    mu : Prior, default Normal(0, 4)
-        Of the mean log odds ratio.
-    tau : Prior, default HalfNormal(0.5)
-    baseline : Prior, default Normal(0, 10)
-        Of every study's log odds in the control group, independent of each other.
-    sampling : Sampling
+    def draw(mu: Any, between: Any, within: Any, rng: np.random.Generator, size: Any) -> FloatArray:
+        shape = tuple(size) if size is not None else ()
+        b, w = (np.broadcast_to(x, shape)[..., None] for x in (between, within))
+        u = rng.standard_normal((*shape, member.shape[1])) @ member.T
+        e = rng.standard_normal((*shape, es.k))
+        drawn: FloatArray = mu + b * u + np.sqrt(es.vi + np.square(w)) * e
+        return drawn
 
-    References
-    ----------
-    Smith, T. C., Spiegelhalter, D. J. & Thomas, A. (1995). Stat Med 14, 2685-2699.
-    """
-
-    mu: Prior = field(default_factory=lambda: Normal(0, 4))
-    tau: Prior = field(default_factory=lambda: HalfNormal(0.5))
-    baseline: Prior = field(default_factory=lambda: Normal(0, 10))
-    sampling: Sampling = field(default_factory=Sampling)
-
-    def mu_of(self, events: EventCounts) -> Prior:
-        """Prior of the mean."""
-        return self.mu
-
-    def sentence(self, events: EventCounts) -> str:
-        """Model and priors in words."""
-        return (
-            "Event counts were pooled with the Bayesian binomial-normal model (Smith et al. 1995); priors: "
-            f"mean log odds ratio ~ {self.mu!r}, tau ~ {self.tau!r}, control log odds of each study ~ "
-            f"{self.baseline!r}."
-        )
-
-    def build(self, events: EventCounts) -> Any:
-        """Return the PyMC model.
-
-        Raises
-        ------
-        UsageError
-            Counts that are not whole, PyMC missing, or a prior that cannot be sampled.
-        """
-        counts = {name: getattr(events, name) for name in ("a", "n1", "c", "n2")}
-        if any(bool(np.any(values != np.round(values))) for values in counts.values()):
-            raise UsageError(
-                "the binomial model needs whole counts; counts adjusted for a design effect are not"
-            )
-        a, n1, c, n2 = (values.astype(np.int64) for values in counts.values())
-        pm = import_pymc()
-        with pm.Model(coords=_coords(events)) as model:
-            mu = mean_variable(pm, "mu", self.mu)
-            tau = tau_variable(pm, "tau", self.tau.for_variances(_rough_variances(events)))
-            alpha = mean_variable(pm, "alpha", self.baseline, dims="study")
-            theta = pm.Deterministic("theta", mu + tau * pm.Normal("z", 0.0, 1.0, dims="study"), dims="study")
-            pm.Binomial("c", n=n2, logit_p=alpha, observed=c, dims="study")
-            pm.Binomial("a", n=n1, logit_p=alpha + theta, observed=a, dims="study")
-            pm.Deterministic("new_study", mu + tau * pm.Normal("z_new", 0.0, 1.0))
-        return model
-
-    def fit(self, events: EventCounts, seed: int) -> SampledResult:
-        """Sample the posterior; see :meth:`SampledRandomEffects.fit`."""
-        return _fit(self, events, seed, ("tau",))
+    pm.CustomDist(
+        "y",
+        mu * np.ones(es.k),
+        between,
+        within,
+        logp=logp,
+        random=draw,
+        signature="(k),(),()->(k)",
+        observed=es.yi,
+        dims="study",
+    )
 
 
-def _rough_variances(events: EventCounts) -> FloatArray:
-    """Variances of log odds ratios with half a person added to every cell, for priors that ask for them."""
-    a, b = events.a + 0.5, events.n1 - events.a + 0.5
-    c, d = events.c + 0.5, events.n2 - events.c + 0.5
-    return np.asarray(1 / a + 1 / b + 1 / c + 1 / d)
+def _normal_log_pdf(deviation: FloatArray, variance: FloatArray) -> FloatArray:
+    return np.asarray(-0.5 * (np.square(deviation) / variance + np.log(2 * np.pi * variance)))

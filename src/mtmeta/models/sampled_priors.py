@@ -23,7 +23,7 @@ from mtmeta.models.priors import (
 )
 from mtmeta.models.priors_base import Prior, Truncated
 
-__all__ = ["import_pymc", "mean_variable", "tau_variable"]
+__all__ = ["import_pymc", "log_density", "mean_variable", "tau_variable"]
 
 
 def import_pymc() -> Any:
@@ -53,6 +53,16 @@ def mean_variable(pm: Any, name: str, prior: Prior, dims: str | None = None) -> 
         low, high = prior.support
         return pm.Truncated(name, _plain(pm, prior.prior), lower=low, upper=high, dims=dims)
     return _plain(pm, prior, name, dims)
+
+
+def log_density(pm: Any, prior: Prior, value: Any) -> Any:
+    """Return the log density of a prior of a mean at a PyMC variable; 0 for the flat one."""
+    if isinstance(prior, Flat):
+        return 0.0 * value
+    if isinstance(prior, Truncated) and prior.proper:
+        low, high = prior.support
+        return pm.logp(pm.Truncated.dist(_plain(pm, prior.prior), lower=low, upper=high), value)
+    return pm.logp(_plain(pm, prior), value)
 
 
 def _plain(pm: Any, prior: Prior, name: str | None = None, dims: str | None = None) -> Any:
