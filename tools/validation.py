@@ -36,7 +36,6 @@ MORE = (
         "Coverage by simulation",
         "how often intervals and prediction intervals hold their target, 10,000 meta-analyses a cell",
     ),
-    ("bayes.md", "Bayes", "the exact models against brute force, and simulation-based calibration"),
     (
         "integrity.md",
         "Integrity checks",
@@ -44,7 +43,6 @@ MORE = (
     ),
     ("coming-from.md", "Coming from other tools", "the same calls in R and here, run side by side by a test"),
     ("differences.md", "Deliberate differences", "where numbers differ from other programs, and why"),
-    ("models.md", "Models", "what each model was checked against"),
     ("diagnostics.md", "Diagnostics", "what each diagnostic was checked against"),
     ("speed.md", "Speed", "times beside peers, and how they grow"),
 )

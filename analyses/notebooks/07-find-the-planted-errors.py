@@ -38,7 +38,16 @@ sheet
 # trials too. So look for a *second* trace before you accuse.
 
 # %%
-es = mt.effect_sizes(exercise.studies, construct="anxiety")
+NAMES = {
+    "mean music": "m1",
+    "sd music": "sd1",
+    "n music": "n1",
+    "mean control": "m2",
+    "sd control": "sd2",
+    "n control": "n2",
+}
+table = sheet.rename(columns=NAMES).reset_index()
+es = mt.EffectSizes.from_frame(table, measure="SMD", study="trial")
 show(forest_layout(mt.RandomEffects().fit(es), better="lower", title="As extracted"))
 
 # %% [markdown]
