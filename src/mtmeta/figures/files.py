@@ -223,7 +223,9 @@ def _accessible(data: bytes, alt: str, prefix: str) -> bytes:
     text = re.sub(r"(['\"]?)DejaVu Sans\1", "'DejaVu Sans', Verdana, sans-serif", text)
     if alt:
         label = escape(alt, {'"': "&quot;", "\n": " "})
-        text = re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', text, count=1)
+        text = text.replace(
+            "<svg ", f'<svg role="img" aria-label="{label}" ', 1
+        )  # no pattern: the label may hold backslashes
     return text.encode()
 
 

@@ -26,6 +26,7 @@ from mtmeta.reports.document import (
     spans,
 )
 from mtmeta.reports.locked import Locked, tau2_text
+from mtmeta.reports.plots import LONGEST
 from mtmeta.reports.sections import rows_of
 from mtmeta.reports.summary import prediction
 from mtmeta.reports.words import count, fixed, percent
@@ -317,6 +318,9 @@ def _without_each(run: AnalysisRun) -> list[Block]:
     from mtmeta.diagnostics.influence import leave_one_out
 
     name, method = run.analysis.name, run.analysis.model
+    if run.effects.k > LONGEST:
+        told = f"Leaving out one trial at a time is not done for more than {LONGEST} effects."
+        return [Note.of(told, kind="refusal")]
     try:
         frame = leave_one_out(model_of(method), run.effects, by="study", level=method.level)
     except (ModelError, UsageError) as error:

@@ -114,7 +114,8 @@ def answer_blocks(run: AnalysisRun, locked: Locked) -> tuple[Block, ...]:
 
 def _readable(text: str, run: AnalysisRun) -> str:
     """Make a warning a sentence, with trials by the names that readers know."""
-    labels = {study.id: study.label for study in run.studies if study.id in set(run.effects.study)}
+    pooled = set(run.effects.study)
+    labels = {study.id: study.label for study in run.studies if study.id in pooled}
     named = re.sub(r"[a-z0-9]+(?:-[a-z0-9]+)+", lambda found: labels.get(found[0], found[0]), text)
     return f"{named[:1].upper()}{named[1:].rstrip('.')}."
 

@@ -82,6 +82,9 @@ def _tests(run: AnalysisRun) -> list[Block]:
         )
     except (ModelError, UsageError) as error:
         blocks.append(Note.of(f"Regression test (Egger): not done. {_sentence(error)}", kind="refusal"))
+    if run.effects.k > LONGEST:
+        told = f"Rank correlation (Begg): not done for more than {LONGEST} effects."
+        return [*blocks, Note.of(told, kind="refusal")]
     try:
         rank = begg(run.effects)
         blocks.append(
