@@ -123,9 +123,7 @@ def _power(value: float) -> str:
 
 def page_text() -> str:
     """Return the whole page."""
-    more = "\n".join(
-        f"- [{title}]({name}): {about}" for name, title, about in MORE if (PAGE.parent / name).is_file()
-    )
+    more = "\n".join(f"- [{title}]({name}): {about}" for name, title, about in MORE)
     calibration = ""
     if (PAGE.parent / "bayes_calibration.png").is_file():
         calibration = (

@@ -98,8 +98,8 @@ print(exercise.hint("trial-a"))
 # Leave out the trials that you accused and pool again. An error of extraction matters by what it moves.
 
 # %%
-accused = dict.fromkeys(answers, "accused")
-cleaned = mt.effect_sizes(exercise.studies, construct="anxiety", exclude=accused)
+accused = list(answers)
+cleaned = es.subset(~table["trial"].isin(accused).to_numpy())
 before, after = mt.RandomEffects().fit(es), mt.RandomEffects().fit(cleaned)
 say(
     f"As extracted {before.estimate:.2f} [{before.ci().low:.2f}, {before.ci().high:.2f}], I² {before.i2:.0f}%; without what you "
