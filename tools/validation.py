@@ -43,6 +43,7 @@ MORE = (
     ),
     ("coming-from.md", "Coming from other tools", "the same calls in R and here, run side by side by a test"),
     ("differences.md", "Deliberate differences", "where numbers differ from other programs, and why"),
+    ("models.md", "Models", "what each model was checked against"),
     ("diagnostics.md", "Diagnostics", "what each diagnostic was checked against"),
     ("speed.md", "Speed", "times beside peers, and how they grow"),
 )
