@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from mtmeta.audit.run import AnalysisRun
+from mtmeta.audit.files import read_analyses
+from mtmeta.audit.run import AnalysisRun, run_analysis
 from mtmeta.cli import main
 from mtmeta.errors import UsageError
+from mtmeta.records.folder import Studies
 from mtmeta.records.locate import data_folder
+from mtmeta.reports.locked import number_at
 from mtmeta.reports.publish import write_report
 
 ANALYSIS = str(data_folder("analyses") / "schizophrenia-panss.yaml")
@@ -89,3 +93,24 @@ def test_a_killed_run_leaves_the_old_page(tmp_path: Path) -> None:
         assert found in (b"old", new)
         seen.add(found == new)
     assert False in seen
+
+
+@pytest.mark.slow
+def test_the_page_of_all_analyses_equals_the_locks_and_is_below_five_megabytes(
+    records: Studies, tmp_path: Path
+) -> None:
+    named = read_analyses([data_folder("analyses")])
+    runs = [run_analysis(item.analysis, records) for item in named]
+    (page,) = write_report(runs, tmp_path)
+    assert page.stat().st_size < 5_000_000
+    locks = {
+        item.analysis.name: json.loads(item.path.with_suffix(".lock.json").read_text(encoding="utf-8"))
+        for item in named
+    }
+    found = re.findall(r'<data value="([^"]*)" data-at="([^"]+)">', page.read_text(encoding="utf-8"))
+    assert {at.partition("/")[0] for _, at in found} == set(locks)
+    assert len(found) > 3000
+    for value, at in found:
+        name, _, path = at.partition("/")
+        locked = float(number_at(locks[name]["results"], path))
+        assert float(value) == pytest.approx(locked, rel=1e-9, abs=1e-12), at
