@@ -97,7 +97,7 @@ def test_what_cannot_be_fitted_is_said(load: Load) -> None:
 
 def test_words(load: Load) -> None:
     fit = LocationScale("x + g", "x").fit(_table(load, "k60"))
-    assert "Viechtbauer and Lopez-Lopez 2022" in fit.methods
+    assert "Viechtbauer and López-López 2022" in fit.methods
     assert "<table" in fit._repr_html_()
     assert fit.to_frame().index.nlevels == 2
     assert fit.scale_omnibus.df1 == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,25 @@ from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import DataWarning, ModelError
 from mtmeta.models.bayes import BayesRandomEffects
 from mtmeta.models.bayes_average import BayesModelAverage
+from mtmeta.models.bayes_bias import RobustBayesAverage
 from mtmeta.models.bayes_regression import BayesMetaRegression
+from mtmeta.models.crossed import Crossed
 from mtmeta.models.dependent import Multilevel
 from mtmeta.models.events import EventCounts, MantelHaenszel, Peto
 from mtmeta.models.exact import ExactOddsRatio
-from mtmeta.models.glmm import CountsModel
+from mtmeta.models.glmm import CountsModel, RateCounts
+from mtmeta.models.location_scale import LocationScale
+from mtmeta.models.multivariate import Multivariate
 from mtmeta.models.permutation import permutation_test
 from mtmeta.models.pool import CommonEffect, RandomEffects
+from mtmeta.models.priors import HalfNormal, Normal
 from mtmeta.models.regression import MetaRegression
 from mtmeta.models.robust import robust
+from mtmeta.models.sampled import SampledRandomEffects, SampledThreeLevel
+from mtmeta.models.sampled_events import SampledBinomial, SampledPoisson
+from mtmeta.models.sampled_fit import SampledResult, Sampling
 from mtmeta.models.subgroups import subgroups
+from mtmeta.models.wild import wild_bootstrap
 from mtmeta.records.folder import Studies
 from mtmeta.records.locate import data_folder
 from mtmeta.reports.document import Cite, Number, Paragraph, Span, Spans, blocks_of, plain
@@ -40,6 +49,7 @@ V = [0.326, 0.195, 0.415, 0.020, 0.051, 0.007, 0.223, 0.004, 0.056, 0.073, 0.012
 X = [44, 55, 42, 52, 13, 44, 19, 13, 27, 42, 18, 33, 33]
 BCG = EffectSizes.of(Y, V, "RR", cluster=list("aabbccddeeffg"), moderators=pd.DataFrame({"x": X}))
 SMD = EffectSizes.of(Y, V, "SMD", cluster=list("aabbccddeeffg"), moderators=pd.DataFrame({"x": X}))
+RATES = RateCounts.of([12, 7, 0, 22], [120, 90, 41, 300], [20, 9, 3, 31], [118, 95, 44, 280])
 EVENTS = EventCounts.of([4, 6, 3, 62], [123, 306, 231, 13598], [11, 29, 11, 248], [139, 303, 220, 12867])
 
 # what stands before a number and is no letter, digit or point; commas at thousands
@@ -245,6 +255,162 @@ def test_averaged_and_regressed_bayesian_answers_are_read_back() -> None:
         assert all(same(n, row[c]) for n, c in zip(found.groups(), ("median", "low", "high"), strict=True))
 
 
+def _mean(frame: pd.DataFrame, at: int, es: EffectSizes) -> list[float]:
+    """Numbers of a mean told on the scale people read, from its row of a table."""
+    row, back = frame.iloc[at], es.measure.back
+    return [*(back(float(row[c])) for c in ("estimate", "ci_low", "ci_high")), *_p(row)]
+
+
+def _two_outcomes(measure: str) -> tuple[EffectSizes, np.ndarray]:
+    """Five trials of two outcomes (Berkey et al. 1998), with the year of each."""
+    y = [0.47, -0.32, 0.20, -0.60, 0.40, -0.12, 0.26, -0.31, 0.56, -0.39]
+    blocks = ((75, 30, 77), (57, 9, 8), (21, 7, 14), (29, 9, 15), (148, 72, 304))
+    V = np.zeros((10, 10))
+    for i, (a, b, c) in enumerate(blocks):
+        V[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = np.array([[a, b], [b, c]]) * 1e-4
+    moderators = {"outcome": ["PD", "AL"] * 5, "year": [9, 9, 2, 2, 3, 3, 7, 7, 8, 8]}
+    return EffectSizes.of(y, np.diag(V), measure, cluster=list("1122334455"), moderators=moderators), V
+
+
+@pytest.mark.parametrize("structure", ["UN", "CS", "AR", "DIAG", "ID"])
+@pytest.mark.parametrize("measure", ["MD", "RR"])
+def test_several_outcomes_are_read_back(structure: Any, measure: str) -> None:
+    es, V = _two_outcomes(measure)
+    fit = Multivariate(structure=structure).fit(es, covariance=V)
+    expected: list[float] = [fit.k, 2, fit.clusters]
+    for at in range(2):
+        expected += _mean(fit.to_frame(), at, es)
+    expected += _omnibus(fit.omnibus)
+    expected += list(fit.tau2) if structure in ("UN", "DIAG") else [fit.tau2["AL"]]
+    expected += [] if structure in ("DIAG", "ID") else [fit.rho.loc["AL", "PD"]]
+    held(result_sentences(fit), [*expected, fit.q_df, fit.q, fit.q_pvalue])
+    assert plain(result_sentences(fit)).index("AL: ") < plain(result_sentences(fit)).index("PD: ")
+
+
+@pytest.mark.parametrize(
+    ("formula", "tested"), [("0 + C(outcome) + year", "coefficients"), ("year", "moderators")]
+)
+def test_several_outcomes_with_moderators_are_read_back(formula: str, tested: str) -> None:
+    es, V = _two_outcomes("MD")
+    fit = Multivariate(formula=formula).fit(es, covariance=V)
+    expected = [fit.k, 2, fit.clusters, *_terms(fit.to_frame()), *_omnibus(fit.omnibus), *fit.tau2]
+    said = result_sentences(fit)
+    held(said, [*expected, fit.rho.loc["AL", "PD"], fit.q_df, fit.q, fit.q_pvalue])
+    assert f"Test of the {tested}: Q(" in plain(said)
+
+
+def test_no_correlation_is_told_beside_a_variance_of_zero() -> None:
+    es, V = _two_outcomes("MD")
+    same = EffectSizes.of(
+        [0.3, -0.32, 0.3, -0.60, 0.3, -0.12, 0.3, -0.31, 0.3, -0.39],
+        es.vi,
+        "MD",
+        cluster=es.cluster,
+        moderators=es.moderators,
+    )
+    fit = Multivariate(structure="UN").fit(same, covariance=np.diag(np.diag(V)))
+    text = plain(result_sentences(fit))
+    assert fit.tau2["PD"] < 1e-12
+    assert "correlation" not in text
+    assert "0 for PD" in text
+
+
+CROSSED = EffectSizes.of(
+    [0.31, 0.52, 0.20, 0.75, 0.90, 0.12, 0.28, 0.05, 0.44, 0.61],
+    [0.02] * 10,
+    "OR",
+    moderators={"trial": list("aaabbcccdd"), "scale": list("xyzxyxyzxy"), "dose": list(range(10))},
+)
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_crossed_effects_are_read_back(rows: bool) -> None:
+    fit = Crossed(("trial", "scale"), rows=rows).fit(CROSSED)
+    expected = [fit.k, 4, 3, *_mean(fit.coefficients.frame(), 0, CROSSED), *fit.sigma2]
+    held(result_sentences(fit), [*expected, fit.k - 1, fit.q, fit.q_pvalue])
+    fit = Crossed(("trial", "scale"), rows=rows, formula="dose").fit(CROSSED)
+    expected = [fit.k, 4, 3, *_terms(fit.coefficients.frame()), *_omnibus(fit.omnibus), *fit.sigma2]
+    held(result_sentences(fit), [*expected, fit.k - 2, fit.q, fit.q_pvalue])
+
+
+@pytest.mark.parametrize("es", [BCG, SMD], ids=["RR", "SMD"])
+@pytest.mark.parametrize(("scale", "formula"), [("x", "1"), ("1", "x"), ("x", "x")])
+def test_location_and_scale_are_read_back(es: EffectSizes, scale: str, formula: str) -> None:
+    fit = LocationScale(scale, formula).fit(es)
+    mean = fit.coefficients.frame()
+    expected: list[float] = [fit.k]
+    expected += _mean(mean, 0, es) if formula == "1" else [*_terms(mean), *_omnibus(fit.omnibus)]
+    expected += _terms(fit.scale_coefficients.frame())
+    if scale == "1":
+        expected += [fit.tau2[0]]
+    else:
+        expected += [*_omnibus(fit.scale_omnibus), fit.tau2.min(), fit.tau2.max()]
+    held(result_sentences(fit), expected)
+
+
+@pytest.mark.parametrize("draws", ["auto", 50])
+def test_the_wild_bootstrap_is_read_back(draws: Any) -> None:
+    test = wild_bootstrap(MetaRegression("x").fit(BCG), draws=draws)
+    said = result_sentences(test)
+    held(said, [test.statistic, test.pvalue, test.draws, test.clusters])
+    assert test.exact == ("over all" in plain(said))
+    assert test.exact != ("over random" in plain(said))
+
+
+def test_the_average_over_models_of_bias_is_read_back() -> None:
+    fit = RobustBayesAverage(alternative="less").fit(SMD)
+    text = plain(result_sentences(fit))
+    head, _, tail = text.partition(" (standard errors")
+    chances = re.findall(r"(above |below )?([\d.]+)%", head)
+    parts: tuple[Any, ...] = ("effect", "heterogeneity", "bias")
+    assert len(chances) == 3
+    for (side, number), part in zip(chances, parts, strict=True):
+        value = 100 * fit.probability(part)
+        if side:
+            assert (value > float(number)) == (side == "above ")
+        else:
+            assert abs(value - float(number)) <= 0.05
+    error = 100 * max(fit.probability_error(part) for part in parts)
+    mu, tau = fit.mu(), fit.tau()
+    expected = [error, mu.median, *mu.ci(), tau.median, *tau.ci()]
+    for number, value in zip(read(tail), expected, strict=True):
+        assert same(number, value), (number, value, tail)
+    assert text.startswith(f"{len(Y)} effects. Probability of an effect ")
+
+
+# PyTensor warns at import when there is no BLAS to link, ArviZ of its own next version
+@pytest.mark.extra
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["normal", "t", "three levels", "binomial", "Poisson"])
+def test_sampled_answers_are_read_back(kind: str) -> None:
+    pytest.importorskip("pymc", reason="PyMC comes with requirements/all.txt")
+    how = Sampling(draws=600, tune=600, chains=4, cores=1, progress=False, sampler="pymc")
+    prior = Normal(0, 2)
+    fits: dict[str, Callable[[], SampledResult]] = {
+        "normal": lambda: SampledRandomEffects(prior, sampling=how).fit(SMD, seed=1),
+        "t": lambda: SampledRandomEffects(prior, HalfNormal(1), effects="t", sampling=how).fit(BCG, seed=1),
+        "three levels": lambda: SampledThreeLevel(prior, sampling=how).fit(SMD, seed=1),
+        "binomial": lambda: SampledBinomial(sampling=how).fit(EVENTS, seed=1),
+        "Poisson": lambda: SampledPoisson(sampling=how).fit(RATES, seed=1),
+    }
+    fit = fits[kind]()
+    back = {"t": math.exp, "binomial": math.exp, "Poisson": math.exp}.get(kind, float)
+    label = {"t": "risk ratio", "binomial": "odds ratio", "Poisson": "incidence rate ratio"}
+    k = {"binomial": 4, "Poisson": 4}.get(kind, len(Y))
+    expected = [k, back(fit.mu.median), *map(back, fit.mu.ci()), fit.tau.median, *fit.tau.ci()]
+    expected += [fit.tau_within.median, *fit.tau_within.ci()] if kind == "three levels" else []
+    expected += list(map(back, fit.new_study.ci()))
+    checks = fit.diagnostics
+    expected += [checks["r_hat"].max(), min(checks["ess_bulk"].min(), checks["ess_tail"].min())]
+    said = result_sentences(fit)
+    held(said, expected)
+    assert f": {label.get(kind, 'standardised mean difference')}, posterior median " in plain(said)
+    assert ("scale of the t distribution" in plain(said)) == (kind == "t")
+    methods = [p.key for p in method_sentences(fit) if isinstance(p, Cite)]
+    assert methods[-2:] == ["method-hoffman-2014", "method-vehtari-2021"]
+    assert ("method-smith-1995" in methods) == (kind == "binomial")
+
+
 def test_an_unknown_result_and_a_nan_are_refused() -> None:
     with pytest.raises(ModelError, match="no sentences are known for a dict"):
         result_sentences({})
@@ -264,6 +430,11 @@ MODELS: list[Any] = [
     Multilevel().fit(BCG),
     robust(RandomEffects().fit(BCG)),
     BayesRandomEffects().fit(SMD),
+    RobustBayesAverage(alternative="less").fit(SMD),
+    LocationScale("x").fit(BCG),
+    Crossed(("trial", "scale")).fit(CROSSED),
+    Multivariate(structure="ID").fit(_two_outcomes("MD")[0]),
+    wild_bootstrap(MetaRegression("x").fit(BCG)),
 ]
 
 

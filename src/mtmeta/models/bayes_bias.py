@@ -314,7 +314,7 @@ class BiasAverageResult:
         favoured = "high" if m.alternative == "greater" else "low"
         return (
             "Thirty-six models (an effect or none, heterogeneity or none, no bias, six weight functions, PET "
-            "or PEESE) were averaged as in RoBMA-PSMA (Bartoš et al. 2023, Res Synth Methods 14, 99); "
+            "or PEESE) were averaged as in RoBMA-PSMA (Bartoš et al. 2023); "
             f"priors: mu ~ {self.mu_prior!r}, tau ~ {self.tau_prior!r}, PET ~ {m.pet!r}, PEESE ~ "
             f"{m.peese!r}, weights cumulative Dirichlet with parameters 1; effect, heterogeneity and bias "
             f"have prior probability 1/2 each; selection favours {favoured} values. Marginal "

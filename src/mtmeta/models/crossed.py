@@ -391,7 +391,7 @@ class CrossedResult:
         on = f" on {self.model.formula}" if self.model.formula else ""
         return (
             f"Model of {self.k} effects ({self.effects.measure.label}){on} with crossed random effects of "
-            f"{' and '.join(self.model.groupings)}{own} (Fernandez-Castilla et al. 2019), variances by "
+            f"{' and '.join(self.model.groupings)}{own} (Fernández-Castilla et al. 2019), variances by "
             f"{self.model.method}; Wald tests from the normal distribution."
         )
 

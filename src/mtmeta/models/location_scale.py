@@ -52,7 +52,7 @@ class LocationScale:
 
     References
     ----------
-    Viechtbauer, W. & Lopez-Lopez, J. A. (2022). Res Synth Methods 13, 697-715.
+    Viechtbauer, W. & López-López, J. A. (2022). Res Synth Methods 13, 697-715.
 
     Examples
     --------
@@ -305,7 +305,7 @@ class LocationScaleResult:
         return (
             f"Location-scale model of {self.k} effects ({self.effects.measure.label}) with mean "
             f"{self.model.formula!r} and log tau2 {self.model.scale!r}, estimated by {self.model.method} "
-            "(Viechtbauer and Lopez-Lopez 2022); Wald tests from the normal distribution."
+            "(Viechtbauer and López-López 2022); Wald tests from the normal distribution."
         )
 
     def __repr__(self) -> str:

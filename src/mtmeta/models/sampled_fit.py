@@ -16,7 +16,7 @@ import numpy as np
 
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
-from mtmeta.measures import check_choice
+from mtmeta.measures import MEASURES, Measure, check_choice
 from mtmeta.models.events import EventCounts
 from mtmeta.models.glmm import RateCounts
 from mtmeta.models.posterior_draws import Draws
@@ -169,6 +169,13 @@ class SampledResult:
     def _values(self, name: str) -> FloatArray:
         return np.asarray(self.inference_data.posterior[name].values, dtype=np.float64)
 
+    @property
+    def measure(self) -> Measure:
+        """What the effects are: that of effect sizes, the odds ratio of events, the rate ratio of rates."""
+        if isinstance(self.data, EffectSizes):
+            return self.data.measure
+        return MEASURES["OR" if isinstance(self.data, EventCounts) else "IRR"]
+
     @cached_property
     def mu(self) -> Draws:
         """Mean effect."""
@@ -285,10 +292,12 @@ class SampledResult:
         """What was done, in sentences for a methods section."""
         how = self.model.sampling
         return (
-            f"{self.model.sentence(self.data)} Posteriors were sampled with the No-U-Turn sampler "
+            f"{self.model.sentence(self.data)} Posteriors were sampled with the No-U-Turn sampler of "
+            "Hoffman and Gelman (2014) "
             f"({'PyMC' if how.engine == 'pymc' else how.engine}), {how.chains} chains of {how.draws} draws "
             f"after {how.tune} for adaptation, seed {self.seed}; R-hat is at most {_RHAT} and the effective "
-            f"sample size at least {_ESS:.0f} for every parameter, without divergent transitions."
+            f"sample size at least {_ESS:.0f} for every parameter (Vehtari et al. 2021), without "
+            "divergent transitions."
         )
 
     def __repr__(self) -> str:

@@ -8,89 +8,35 @@ works. The paragraphs of a whole analysis are in :mod:`mtmeta.reports.prose_anal
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from mtmeta.errors import ModelError
-from mtmeta.measures import Interval, Measure
+from mtmeta.measures import Interval
 from mtmeta.models.bayes import BayesResult
 from mtmeta.models.bayes_average import ModelAverageResult
+from mtmeta.models.bayes_bias import BiasAverageResult
 from mtmeta.models.bayes_regression import BayesRegressionResult
+from mtmeta.models.crossed import CrossedResult
 from mtmeta.models.dependent import MultilevelResult
 from mtmeta.models.events import EventResult
 from mtmeta.models.exact import ExactResult
 from mtmeta.models.glmm import CountsResult
-from mtmeta.models.linear import Coefficients
+from mtmeta.models.location_scale import LocationScaleResult
+from mtmeta.models.multivariate import MultivariateResult
 from mtmeta.models.permutation import PermutationResult
 from mtmeta.models.regression import MetaRegressionResult
 from mtmeta.models.result import PoolResult
 from mtmeta.models.robust import RobustResult
+from mtmeta.models.sampled_fit import SampledResult
 from mtmeta.models.subgroups import SubgroupResult
-from mtmeta.reports.bayes_words import probability
-from mtmeta.reports.document import Inline, Number, Spans, spans
-from mtmeta.reports.locked import Locked, tau2_text
+from mtmeta.models.wild import WildBootstrap
+from mtmeta.reports import prose_bayes, prose_coefficients
+from mtmeta.reports.document import Spans, spans
+from mtmeta.reports.prose_parts import Numbers, Parts, i2_words, label_words, level_words, statistic_words
 from mtmeta.reports.references import cited
-from mtmeta.reports.words import count, fixed, percent, pvalue
 
-__all__ = ["Numbers", "method_sentences", "result_sentences"]
-
-Parts = list["str | Inline | Iterable[Inline]"]
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """Makes numbers of a text, with their places in a lock where there is one. Frozen.
-
-    Attributes
-    ----------
-    locked : Locked, optional
-    prefix : str
-        Path below which the numbers of this result stand in the lock, such as ``today``.
-    """
-
-    locked: Locked | None = None
-    prefix: str = ""
-
-    def number(self, value: float, write: Callable[[float], str], path: str = "") -> Number:
-        """Write a number; an infinite one is written so, and none that is no number is taken."""
-        if math.isnan(value):
-            raise ModelError(f"a text would say NaN{f' for {path}' if path else ''}; leave the sentence out")
-        if math.isinf(value):
-            return Number("infinity" if value > 0 else "minus infinity", value)
-        at = ""
-        if self.locked is not None and path:
-            full = f"{self.prefix}/{path}" if self.prefix else path
-            at = f"{self.locked.name}/{full}"
-        return Number(write(value), value, at)
-
-    def two(self, value: float, path: str = "") -> Number:
-        """Write with two decimals."""
-        return self.number(value, fixed, path)
-
-    def count(self, value: float, path: str = "") -> Number:
-        """Write a count."""
-        return self.number(value, count, path)
-
-    def df(self, value: float, path: str = "") -> Number:
-        """Write degrees of freedom: whole ones so, others with one decimal."""
-        return self.number(value, lambda x: f"{x:.0f}" if x == round(x) else fixed(x, 1), path)
-
-    def tau2(self, value: float, path: str = "") -> Number:
-        """Write a variance between studies."""
-        return self.number(value, tau2_text, path)
-
-    def p(self, value: float, path: str = "") -> Parts:
-        """Write ``p = 0.035`` or ``p < 0.001``."""
-        text = pvalue(value)
-        below = text.startswith("<")
-        number = self.number(value, lambda _: text, path)
-        return ["p " if below else "p = ", number]
-
-    def interval(self, ci: Interval, measure: Measure | None, path: str) -> Parts:
-        """Write ``low to high`` on the scale people read."""
-        low, high = (x if measure is None else measure.back(x) for x in ci)
-        return [self.two(low, f"{path}/0"), " to ", self.two(high, f"{path}/1")]
+__all__ = ["Numbers", "Parts", "method_sentences", "result_sentences"]
 
 
 def method_sentences(result: Any) -> Spans:
@@ -118,8 +64,9 @@ def result_sentences(
     ----------
     result : result of any model of mtmeta
         Pooled (common, random, fixed weights), Mantel-Haenszel and Peto, models of counts, the exact odds
-        ratio, subgroups, meta-regression, multilevel, cluster-robust, permutation, Bayesian (random effects,
-        regression, averaged).
+        ratio, subgroups, meta-regression, location-scale, multilevel, crossed, multivariate, cluster-robust,
+        wild bootstrap, permutation, Bayesian (random effects, regression, averaged, averaged over models of
+        bias, sampled).
     level : float, default 0.95
         Of all intervals.
     pi : str, default "V"
@@ -160,32 +107,18 @@ def result_sentences(
 # ---- pooled ---------------------------------------------------------------------------------------
 
 
-def _label(measure: Measure) -> str:
-    text = measure.back_label
-    return text if text[:2].isupper() else text[0].lower() + text[1:]
-
-
-def _level(level: float) -> str:
-    return f"{100 * level:g}%"
-
-
-def _test(n: Numbers, statistic: float, df: float, p: float) -> Parts:
-    head: Parts = ["z = "] if math.isinf(df) else ["t(", n.df(df, "df"), ") = "]
-    return [*head, n.two(statistic, "statistic"), ", ", *n.p(p, "pvalue")]
-
-
 def _pooled(result: PoolResult, level: float, pi: str, n: Numbers) -> Parts:
     measure = result.effects.measure
     back = measure.back
     parts: Parts = [
         n.count(result.k, "k"),
         " effect was pooled: " if result.k == 1 else " effects were pooled: ",
-        f"{_label(measure)} ",
+        f"{label_words(measure)} ",
         n.two(back(result.estimate), "estimate"),
-        f" ({_level(level)} CI ",
+        f" ({level_words(level)} CI ",
         *n.interval(result.ci(level), measure, "ci"),
         "; ",
-        *_test(n, result.statistic, result.df, result.pvalue),
+        *statistic_words(n, result.statistic, result.df, result.pvalue),
         "). ",
     ]
     if result.k > 1:
@@ -200,7 +133,7 @@ def _heterogeneity(result: PoolResult, level: float, n: Numbers) -> Parts:
         try:
             low, high = result.tau2_ci(level, method="QP")
             parts += [
-                f" ({_level(level)} CI ",
+                f" ({level_words(level)} CI ",
                 n.tau2(low, "tau2_ci/0"),
                 " to ",
                 n.tau2(high, "tau2_ci/1"),
@@ -209,20 +142,7 @@ def _heterogeneity(result: PoolResult, level: float, n: Numbers) -> Parts:
         except ModelError:
             pass  # a given tau2 has no interval; the sentence goes without
         parts.append(", ")
-    return [*parts, *_i2_q(result, n), ". "]
-
-
-def _i2_q(result: Any, n: Numbers) -> Parts:
-    return [
-        "I² = ",
-        n.number(result.i2, percent, "i2"),
-        ", Q(",
-        n.count(result.q_df),
-        ") = ",
-        n.two(result.q, "q"),
-        ", ",
-        *n.p(result.q_pvalue, "q_pvalue"),
-    ]
+    return [*parts, *i2_words(result, n), ". "]
 
 
 def _prediction(result: PoolResult, level: float, pi: str, n: Numbers) -> Parts:
@@ -233,7 +153,7 @@ def _prediction(result: PoolResult, level: float, pi: str, n: Numbers) -> Parts:
     except ModelError:
         return ["There are too few effects for a prediction interval. "]
     return [
-        f"The {_level(level)} prediction interval runs from ",
+        f"The {level_words(level)} prediction interval runs from ",
         *n.interval(interval, result.effects.measure, "pi"),
         ". ",
     ]
@@ -244,14 +164,14 @@ def _events(result: EventResult, level: float, pi: str, n: Numbers) -> Parts:
     return [
         n.count(result.k, "k"),
         " study was pooled: " if result.k == 1 else " studies were pooled: ",
-        f"{_label(measure)} ",
+        f"{label_words(measure)} ",
         n.two(measure.back(result.estimate), "estimate"),
-        f" ({_level(level)} CI ",
+        f" ({level_words(level)} CI ",
         *n.interval(result.ci(level), measure, "ci"),
         "; ",
-        *_test(n, result.statistic, math.inf, result.pvalue),
+        *statistic_words(n, result.statistic, math.inf, result.pvalue),
         "). ",
-        *(["Heterogeneity: ", *_i2_q(result, n), ". "] if result.q_df > 0 else []),
+        *(["Heterogeneity: ", *i2_words(result, n), ". "] if result.q_df > 0 else []),
     ]
 
 
@@ -261,7 +181,7 @@ def _exact(result: ExactResult, level: float, pi: str, n: Numbers) -> Parts:
         " study was pooled: " if result.k == 1 else " studies were pooled: ",
         "odds ratio ",
         n.two(result.odds_ratio),
-        f" (exact {_level(level)} CI ",
+        f" (exact {level_words(level)} CI ",
         *_exact_ends(result.ci(level), n),
         "; exact ",
         *n.p(result.pvalue),
@@ -279,12 +199,12 @@ def _counts(result: CountsResult, level: float, pi: str, n: Numbers) -> Parts:
     parts: Parts = [
         n.count(result.k),
         " study was pooled: " if result.k == 1 else " studies were pooled: ",
-        f"{_label(measure)} ",
+        f"{label_words(measure)} ",
         n.two(measure.back(result.estimate)),
-        f" ({_level(level)} CI ",
+        f" ({level_words(level)} CI ",
         *n.interval(result.ci(level), measure, ""),
         "; ",
-        *_test(n, result.statistic, math.inf, result.pvalue),
+        *statistic_words(n, result.statistic, math.inf, result.pvalue),
         "). ",
     ]
     if not result.model.random:
@@ -294,12 +214,12 @@ def _counts(result: CountsResult, level: float, pi: str, n: Numbers) -> Parts:
         *parts,
         "Heterogeneity: tau² = ",
         n.tau2(result.tau2),
-        f" (profile {_level(level)} CI ",
+        f" (profile {level_words(level)} CI ",
         n.tau2(low),
         " to ",
         n.tau2(high),
         "). ",
-        f"The {_level(level)} prediction interval runs from ",
+        f"The {level_words(level)} prediction interval runs from ",
         *n.interval(result.pi(level), measure, ""),
         ". ",
     ]
@@ -312,7 +232,7 @@ def _groups(result: SubgroupResult, level: float, pi: str, n: Numbers) -> Parts:
         parts += [
             f"{name}: ",
             n.two(measure.back(group.estimate)),
-            f" ({_level(level)} CI ",
+            f" ({level_words(level)} CI ",
             *n.interval(group.ci(level), measure, ""),
             "; ",
             n.count(group.k),
@@ -332,203 +252,23 @@ def _groups(result: SubgroupResult, level: float, pi: str, n: Numbers) -> Parts:
     ]
 
 
-# ---- coefficients ---------------------------------------------------------------------------------
-
-
-def _terms(coefficients: Coefficients, level: float, n: Numbers) -> Parts:
-    frame = coefficients.frame(level)
-    parts: Parts = []
-    for name, row in frame.iterrows():
-        parts += [
-            f"{name} ",
-            n.two(float(row["estimate"])),
-            " (",
-            n.two(float(row["ci_low"])),
-            " to ",
-            n.two(float(row["ci_high"])),
-            "; ",
-            *_test(n, float(row["statistic"]), float(row["df"]), float(row["pvalue"])),
-            ")",
-            "; ",
-        ]
-    return [f"Coefficients with {_level(level)} CI, on the scale of analysis: ", *parts[:-1], ". "]
-
-
-def _regression(result: MetaRegressionResult, level: float, pi: str, n: Numbers) -> Parts:
-    parts: Parts = [n.count(result.k), " effects. ", *_terms(result.coefficients, level, n)]
-    if any(term != "Intercept" for term in result.design.terms):
-        parts += _omnibus("Test of the moderators", result.omnibus, n)
-    parts += ["Residual tau² = ", n.tau2(result.tau2)]
-    if math.isfinite(result.r2):
-        parts += [", R² = ", n.number(result.r2, percent)]
-    return [
-        *parts,
-        ", QE(",
-        n.count(result.k - result.p),
-        ") = ",
-        n.two(result.qe),
-        ", ",
-        *n.p(result.qe_pvalue),
-        ". ",
-    ]
-
-
-def _omnibus(name: str, test: Any, n: Numbers) -> Parts:
-    if math.isinf(test.df2):
-        return [f"{name}: Q(", n.df(test.df1), ") = ", n.two(test.statistic), ", ", *n.p(test.pvalue), ". "]
-    return [
-        f"{name}: F(",
-        n.df(test.df1),
-        ", ",
-        n.df(test.df2),
-        ") = ",
-        n.two(test.statistic),
-        ", ",
-        *n.p(test.pvalue),
-        ". ",
-    ]
-
-
-def _multilevel(result: MultilevelResult, level: float, pi: str, n: Numbers) -> Parts:
-    parts: Parts = [
-        n.count(result.k),
-        " effects in ",
-        n.count(result.clusters),
-        " clusters. ",
-    ]
-    if result.p == 1:
-        measure = result.effects.measure
-        parts += [
-            f"Mean {_label(measure)} ",
-            n.two(measure.back(result.estimate)),
-            f" ({_level(level)} CI ",
-            *n.interval(result.ci(level), measure, ""),
-            "; ",
-            *_test(n, result.statistic, result.df, result.pvalue),
-            "). ",
-        ]
-    else:
-        parts += _terms(result.coefficients, level, n)
-        parts += _omnibus("Test of the moderators", result.omnibus, n)
-    parts += [
-        "Variance between clusters ",
-        n.tau2(result.sigma2_between),
-        ", within clusters ",
-        n.tau2(result.sigma2_within),
-        "; I² = ",
-        n.number(result.i2, percent),
-        ". ",
-    ]
-    if result.p == 1:
-        parts += [
-            f"The {_level(level)} prediction interval runs from ",
-            *n.interval(result.pi(level), result.effects.measure, ""),
-            ". ",
-        ]
-    low_df = [float(d) for d in result.coefficients.df if d < 4]
-    if low_df:
-        parts += [
-            "With fewer than ",
-            n.count(4),
-            " degrees of freedom (",
-            n.df(min(low_df)),
-            ") the robust test is not to be trusted. ",
-        ]
-    return parts
-
-
-def _robust(result: RobustResult, level: float, pi: str, n: Numbers) -> Parts:
-    return [
-        n.count(len(result.effects.study)),
-        " effects in ",
-        n.count(result.clusters),
-        " clusters. ",
-        *_terms(result.coefficients, level, n),
-    ]
-
-
-def _permutation(result: PermutationResult, level: float, pi: str, n: Numbers) -> Parts:
-    parts: Parts = []
-    for name, statistic, p in zip(result.terms, result.statistic, result.pvalues, strict=True):
-        parts += [f"{name}: statistic ", n.two(float(statistic)), ", ", *n.p(float(p)), "; "]
-    kind = "all" if result.exact else "random"
-    return [f"Over {kind} ", n.count(result.permutations), " permutations: ", *parts[:-1], ". "]
-
-
-# ---- Bayesian -------------------------------------------------------------------------------------
-
-
-def _bayes(result: BayesResult, level: float, pi: str, n: Numbers) -> Parts:
-    measure = result.effects.measure
-    low, high = result.tau.ci(level)
-    return [
-        n.count(result.k, "k"),
-        f" effects: {_label(measure)}, posterior median ",
-        n.two(measure.back(result.estimate), "estimate"),
-        f" ({_level(level)} credible interval ",
-        *n.interval(result.ci(level), measure, "ci"),
-        "). Heterogeneity: tau ",
-        n.two(result.tau.median, "tau"),
-        " (",
-        n.two(low, "tau_ci/0"),
-        " to ",
-        n.two(high, "tau_ci/1"),
-        f"). The true effect of a new study lies with {_level(level)} probability between ",
-        n.two(measure.back(result.pi(level).low), "pi/0"),
-        " and ",
-        n.two(measure.back(result.pi(level).high), "pi/1"),
-        ". ",
-    ]
-
-
-def _averaged(result: ModelAverageResult, level: float, pi: str, n: Numbers) -> Parts:
-    measure = result.effects.measure
-    low, high = result.mu("averaged").ci(level)
-    return [
-        "Probability of an effect ",
-        n.number(result.probability("effect"), probability),
-        ", of heterogeneity ",
-        n.number(result.probability("heterogeneity"), probability),
-        f". Averaged over the models, {_label(measure)} ",
-        n.two(measure.back(result.mu("averaged").median)),
-        f" ({_level(level)} credible interval ",
-        n.two(measure.back(low)),
-        " to ",
-        n.two(measure.back(high)),
-        "). ",
-    ]
-
-
-def _bayes_regression(result: BayesRegressionResult, level: float, pi: str, n: Numbers) -> Parts:
-    parts: Parts = []
-    for name, row in result.coef_at(level).iterrows():
-        parts += [
-            f"{name} ",
-            n.two(float(row["median"])),
-            " (",
-            n.two(float(row["low"])),
-            " to ",
-            n.two(float(row["high"])),
-            ", positive with probability ",
-            n.number(float(row["prob_positive"]), probability),
-            ")",
-            "; ",
-        ]
-    head = f" effects. Posterior medians with {_level(level)} credible intervals, on the scale of analysis: "
-    return [n.count(result.k), head, *parts[:-1], "; tau ", n.two(result.tau.median), ". "]
-
-
 _WRITERS: tuple[tuple[type, Callable[[Any, float, str, Numbers], Parts]], ...] = (
     (PoolResult, _pooled),
     (EventResult, _events),
     (ExactResult, _exact),
     (CountsResult, _counts),
     (SubgroupResult, _groups),
-    (MetaRegressionResult, _regression),
-    (MultilevelResult, _multilevel),
-    (RobustResult, _robust),
-    (PermutationResult, _permutation),
-    (BayesResult, _bayes),
-    (ModelAverageResult, _averaged),
-    (BayesRegressionResult, _bayes_regression),
+    (MetaRegressionResult, prose_coefficients.regression),
+    (LocationScaleResult, prose_coefficients.location_scale),
+    (MultilevelResult, prose_coefficients.multilevel),
+    (CrossedResult, prose_coefficients.crossed),
+    (MultivariateResult, prose_coefficients.multivariate),
+    (RobustResult, prose_coefficients.robust),
+    (WildBootstrap, prose_coefficients.wild),
+    (PermutationResult, prose_coefficients.permutation),
+    (BayesResult, prose_bayes.bayes),
+    (ModelAverageResult, prose_bayes.averaged),
+    (BiasAverageResult, prose_bayes.bias_averaged),
+    (BayesRegressionResult, prose_bayes.regression),
+    (SampledResult, prose_bayes.sampled),
 )

@@ -54,8 +54,8 @@ def method_references() -> tuple[Reference, ...]:
 
     Examples
     --------
-    >>> [r.label for r in method_references() if "Viechtbauer" in r.label]
-    ['Viechtbauer 2005', 'Viechtbauer 2007']
+    >>> [r.label for r in method_references() if "Hartung" in r.label]
+    ['Hartung and Knapp 2001', 'Knapp and Hartung 2003']
     """
     return tuple(_method(item) for item in _items())
 
