@@ -13,7 +13,17 @@ import numpy as np
 from scipy import special
 
 from mtmeta.diagnostics.refit import FloatArray
-from mtmeta.diagnostics.weighted import IntArray, Optimum, Weighted, cells, maximise, nodes
+from mtmeta.diagnostics.weighted import (
+    IntArray,
+    Optimum,
+    Parts,
+    Weighted,
+    cells,
+    contract,
+    maximise,
+    nodes,
+    pieces,
+)
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import Interval, check_choice, check_level
@@ -483,14 +493,14 @@ def _step_target(
 
 
 def _two_tails(
-    cuts: FloatArray, mu: FloatArray, s2: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    cuts: FloatArray, mu: FloatArray, s2: FloatArray, columns: FloatArray, counts: tuple[int, int, int]
+) -> Parts:
     """Cells of |y|: the cells between falling cut points and their mirror images."""
     both = np.concatenate([cuts, -cuts[:, ::-1]], axis=1)
-    parts = cells(both, mu, s2)
+    parts = pieces(both, mu, s2, derivatives=counts[1] > 0)
     j = cuts.shape[1]
-    folded = [np.concatenate([p[:, :, :j] + p[:, :, :j:-1], p[:, :, j : j + 1]], axis=2) for p in parts]
-    return (folded[0], folded[1], folded[2], folded[3], folded[4], folded[5])
+    folded = (np.concatenate([p[:, :, :j] + p[:, :, :j:-1], p[:, :, j : j + 1]], axis=2) for p in parts)
+    return contract(tuple(folded), columns, counts)
 
 
 def _smooth_target(y: FloatArray, v: FloatArray, weight: str) -> tuple[Weighted, FloatArray]:

@@ -12,8 +12,9 @@ has a node. Value, gradient and Hessian are exact; many starting points are foll
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,18 @@ from scipy import special
 
 from mtmeta.errors import ModelError
 
-__all__ = ["Derivatives", "Optimum", "Weighted", "cells", "maximise", "nodes"]
+__all__ = [
+    "Derivatives",
+    "Kernel",
+    "Optimum",
+    "Parts",
+    "Weighted",
+    "cells",
+    "contract",
+    "maximise",
+    "nodes",
+    "pieces",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -48,7 +60,22 @@ class Optimum:
     free: npt.NDArray[np.bool_]
 
 
-_Kernel = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
+Parts = tuple[FloatArray, ...]
+"""Sums over cells or nodes, (S, k, columns) each: of the probabilities, and of their derivatives by mu, tau2,
+mu², mu tau2 and tau2²; the probabilities alone where only a value is asked for."""
+
+
+class Kernel(Protocol):
+    """Sums of the probabilities of cells or nodes, times columns of weights."""
+
+    def __call__(
+        self, mu: FloatArray, s2: FloatArray, columns: FloatArray, counts: tuple[int, int, int]
+    ) -> Parts:
+        """Sum at means and variances (S, k) with columns (S, N, C).
+
+        The first so many columns are summed for the probabilities, the first and the second derivatives;
+        counts of 0 for the derivatives leave them out.
+        """
 
 
 def _bell(u: FloatArray) -> FloatArray:
@@ -56,20 +83,21 @@ def _bell(u: FloatArray) -> FloatArray:
     return out
 
 
-def cells(cuts: FloatArray, mu: FloatArray, s2: FloatArray) -> _Kernel:
-    """Probabilities of the cells between falling cut points, and their derivatives.
+def pieces(cuts: FloatArray, mu: FloatArray, s2: FloatArray, *, derivatives: bool) -> Parts:
+    """Return probabilities of the cells between falling cut points, and their derivatives.
 
     Parameters
     ----------
     cuts : ndarray (k, J)
         Cut points of y, falling along the second axis.
-    mu : ndarray (S, 1)
+    mu : ndarray (S, k) or (S, 1)
     s2 : ndarray (S, k)
         ``v + tau2``.
+    derivatives : bool
 
     Returns
     -------
-    tuple of six ndarrays (S, k, J + 1)
+    tuple of six ndarrays (S, k, J + 1), or of one
         The probabilities from the highest cell down, and their derivatives by mu, tau2, mu², mu tau2, tau2².
     """
     s = np.sqrt(s2)[:, :, None]
@@ -82,6 +110,8 @@ def cells(cuts: FloatArray, mu: FloatArray, s2: FloatArray) -> _Kernel:
     probability = np.where(
         upper_tail, special.ndtr(-low) - special.ndtr(-high), special.ndtr(high) - special.ndtr(low)
     )
+    if not derivatives:
+        return (probability,)
     bell = _bell(u)
     q = s2[:, :, None]
     parts = (
@@ -92,12 +122,36 @@ def cells(cuts: FloatArray, mu: FloatArray, s2: FloatArray) -> _Kernel:
         0.25 * (3.0 * u - u**3) * bell / (q * q),
     )
     zero = np.zeros_like(ends)
-    first, *rest = (np.diff(np.concatenate([zero, part, zero], axis=2), axis=2) for part in parts)
-    return (probability, first, rest[0], rest[1], rest[2], rest[3])
+    rest = (np.diff(np.concatenate([zero, part, zero], axis=2), axis=2) for part in parts)
+    return (probability, *rest)
 
 
-def nodes(root: FloatArray, z: FloatArray, weight: FloatArray, mu: FloatArray, s2: FloatArray) -> _Kernel:
-    """Quadrature of the density of y over z = y/root, and over both tails beyond the outer nodes.
+def cells(
+    cuts: FloatArray, mu: FloatArray, s2: FloatArray, columns: FloatArray, counts: tuple[int, int, int]
+) -> Parts:
+    """Sum over the cells between falling cut points: a :class:`Kernel` with the cut points (k, J) given."""
+    return contract(pieces(cuts, mu, s2, derivatives=counts[1] > 0), columns, counts)
+
+
+def contract(parts: Parts, columns: FloatArray, counts: tuple[int, int, int]) -> Parts:
+    """Sum parts (S, k, N) with the columns wanted."""
+    wanted = (counts[0], counts[1], counts[1], counts[2], counts[2], counts[2])
+    return tuple(part @ columns[:, :, :n] for part, n in zip(parts, wanted, strict=False))
+
+
+def nodes(
+    root: FloatArray,
+    z: FloatArray,
+    weight: FloatArray,
+    mu: FloatArray,
+    s2: FloatArray,
+    columns: FloatArray,
+    counts: tuple[int, int, int],
+) -> Parts:
+    r"""Sum over a quadrature of the density of y in z = y/root, and over both tails beyond the outer nodes.
+
+    With :math:`r=(z\,\mathrm{root}-\mu)/s` every derivative of the normal density is that density times a
+    polynomial in r, so that the sums of density times :math:`1, r, \dots, r^4` give them all.
 
     Parameters
     ----------
@@ -106,114 +160,172 @@ def nodes(root: FloatArray, z: FloatArray, weight: FloatArray, mu: FloatArray, s
     z, weight : ndarray (N,)
         Nodes and weights of a rule on ``[-limit, limit]``; the first and the last node are those limits,
         whose cells are the tails.
-    mu, s2
-        As in :func:`cells`.
-
-    Returns
-    -------
-    tuple of six ndarrays (S, k, N)
+    mu, s2, columns, counts
+        As in :class:`Kernel`.
     """
-    inner = z[1:-1]
     s2_ = s2[:, :, None]
     s = np.sqrt(s2_)
-    r = (root[None, :, None] * inner - mu[:, :, None]) / s
-    density = _bell(r) * (root[None, :, None] * weight[1:-1] / s)
-    a, b = r / s, 0.5 * (r * r - 1.0) / s2_
-    parts = (
-        density,
-        density * a,
-        density * b,
-        density * (a * a - 1.0 / s2_),
-        density * (a * b - a / s2_),
-        density * (b * b + (0.5 - r * r) / (s2_ * s2_)),
+    r = root[:, None] * z[1:-1]
+    r = (r - mu[:, :, None]) / s
+    density = np.exp(-0.5 * r * r)
+    density *= (root * weight.max() / math.sqrt(2.0 * math.pi))[:, None] / s
+    inner = columns[:, 1:-1] * (weight[1:-1] / weight.max())[:, None]
+    tails = pieces(np.stack([root * z[-1], root * z[0]], axis=1), mu, s2, derivatives=counts[1] > 0)
+    outer = contract(
+        tuple(tail[:, :, ::2] for tail in tails), np.stack([columns[:, -1], columns[:, 0]], axis=1), counts
     )
-    cuts = np.stack([root * z[-1], root * z[0]], axis=1)
-    tails = cells(cuts, mu, s2)
-    joined = [
-        np.concatenate([tail[:, :, 2:], part, tail[:, :, :1]], axis=2)
-        for tail, part in zip(tails, parts, strict=True)
-    ]
-    return (joined[0], joined[1], joined[2], joined[3], joined[4], joined[5])
+    powers = [density @ inner[:, :, : counts[0]]]
+    if counts[1] == 0:
+        return (powers[0] + outer[0],)
+    for n in (counts[1], counts[1], counts[2], counts[2]):
+        density *= r
+        powers.append(density @ inner[:, :, :n])
+    two = counts[2]
+    d0, d1, d2, d3, d4 = powers
+    parts = (
+        d0,
+        d1 / s,
+        0.5 * (d2 - d0[:, :, : counts[1]]) / s2_,
+        (d2[:, :, :two] - d0[:, :, :two]) / s2_,
+        (0.5 * d3 - 1.5 * d1[:, :, :two]) / (s2_ * s),
+        (0.25 * d4 - 1.5 * d2[:, :, :two] + 0.75 * d0[:, :, :two]) / (s2_ * s2_),
+    )
+    return tuple(part + tail for part, tail in zip(parts, outer, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
-    """A likelihood; parameters are mu, tau2, theta_1 ... theta_M.
+    """A likelihood; parameters are the coefficients of the mean, tau2, theta_1 ... theta_M.
 
     Attributes
     ----------
     yi, vi : ndarray (k,)
-    kernel : callable (mu (S, 1), s2 (S, k)) -> six arrays (S, k, N)
+    kernel : Kernel
     basis : ndarray (M, N)
         L of the cells or nodes.
     observed : ndarray (k, M)
         L of the observed p-values.
     own : ndarray (k,) of int, optional
         Condition each study on its own cell instead of weighting (p-uniform*); M is 0 then.
+    design : ndarray (k, p), optional
+        Columns of the mean; None is an intercept alone.
     """
 
     yi: FloatArray
     vi: FloatArray
-    kernel: Callable[[FloatArray, FloatArray], _Kernel]
+    kernel: Kernel
     basis: FloatArray
     observed: FloatArray
     own: IntArray | None = None
+    design: FloatArray | None = None
+
+    @property
+    def p(self) -> int:
+        """Number of coefficients of the mean."""
+        return 1 if self.design is None else self.design.shape[1]
+
+    def value(self, x: FloatArray) -> FloatArray:
+        """Log-likelihood at S points, without derivatives."""
+        mu, s2, theta = self._unpack(x)
+        e = self.yi - mu
+        value: FloatArray = -0.5 * np.sum(_LOG_2PI + np.log(s2) + e * e / s2, axis=1)
+        columns, top = self._columns(theta, derivatives=False)
+        parts = self._parts(mu, s2, columns, (1, 0, 0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value -= np.sum(np.log(parts[0][:, :, 0]), axis=1) + len(self.yi) * top
+        value += theta @ self.observed.sum(axis=0)
+        return value
 
     def __call__(self, x: FloatArray) -> Derivatives:
-        """Evaluate at S points, (S, 2 + M)."""
-        m = self.basis.shape[0]
-        mu, t, theta = x[:, :1], x[:, 1:2], x[:, 2:]
-        s2 = self.vi + t
-        kernel = self.kernel(mu, s2)
-        value, gradient, hessian = self._density(mu, s2, 2 + m)
-        if self.own is None:
-            value += theta @ self.observed.sum(axis=0)
-            gradient[:, 2:] += self.observed.sum(axis=0)
-            log_w = theta @ self.basis
-            top = log_w.max(axis=1, keepdims=True)
-            w = np.exp(log_w - top)[:, :, None]
-            first = w * self.basis.T
-            second = (first[:, :, :, None] * self.basis.T[:, None, :]).reshape(len(x), -1, m * m)
-            a, by_mu, by_t = (part @ np.concatenate([w, first], axis=2) for part in kernel[:3])
-            mixed = (kernel[0] @ second).reshape(len(x), -1, m, m)
-            mm, mt, tt = ((part @ w)[:, :, 0] for part in kernel[3:])
-        else:
-            pick = np.broadcast_to(self.own[None, :, None], (len(x), len(self.yi), 1))
-            a, by_mu, by_t = (np.take_along_axis(part, pick, axis=2) for part in kernel[:3])
-            mixed = np.empty((len(x), len(self.yi), 0, 0))
-            mm, mt, tt = (np.take_along_axis(part, pick, axis=2)[:, :, 0] for part in kernel[3:])
-            top = np.zeros((len(x), 1))
-        total = a[:, :, 0]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            slope = np.concatenate([by_mu[:, :, :1], by_t[:, :, :1], a[:, :, 1:]], axis=2) / total[:, :, None]
-            curve = np.empty((*total.shape, 2 + m, 2 + m))
-            curve[:, :, 0, 0], curve[:, :, 1, 1] = mm, tt
-            curve[:, :, 0, 1] = curve[:, :, 1, 0] = mt
-            curve[:, :, 0, 2:] = curve[:, :, 2:, 0] = by_mu[:, :, 1:]
-            curve[:, :, 1, 2:] = curve[:, :, 2:, 1] = by_t[:, :, 1:]
-            curve[:, :, 2:, 2:] = mixed
-            curve /= total[:, :, None, None]
-            value -= np.sum(np.log(total), axis=1) + len(self.yi) * top[:, 0]
-        gradient -= slope.sum(axis=1)
-        hessian -= np.sum(curve - slope[:, :, :, None] * slope[:, :, None, :], axis=1)
-        return Derivatives(value, gradient, hessian)
+        """Evaluate at S points, (S, p + 1 + M)."""
+        local = self._local(x)
+        m, p, X = self.basis.shape[0], self.p, self.design
+        if X is None:
+            return Derivatives(*(part.sum(axis=1) for part in local))
+        value, slope, curve = local
+        gradient = np.concatenate([slope[:, :, 0] @ X, slope[:, :, 1:].sum(axis=1)], axis=1)
+        hessian = np.empty((len(x), p + 1 + m, p + 1 + m))
+        hessian[:, :p, :p] = np.einsum("sk,ka,kb->sab", curve[:, :, 0, 0], X, X)
+        cross = np.einsum("skm,ka->sam", curve[:, :, 0, 1:], X)
+        hessian[:, :p, p:], hessian[:, p:, :p] = cross, np.swapaxes(cross, 1, 2)
+        hessian[:, p:, p:] = curve[:, :, 1:, 1:].sum(axis=1)
+        return Derivatives(value.sum(axis=1), gradient, hessian)
 
-    def _density(self, mu: FloatArray, s2: FloatArray, p: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the normal log-density of the effects with its derivatives, in arrays of p parameters."""
-        e = self.yi - mu
-        value = -0.5 * np.sum(_LOG_2PI + np.log(s2) + e * e / s2, axis=1)
-        gradient = np.zeros((len(mu), p))
-        hessian = np.zeros((len(mu), p, p))
-        gradient[:, 0] = np.sum(e / s2, axis=1)
-        gradient[:, 1] = 0.5 * np.sum(e * e / s2**2 - 1.0 / s2, axis=1)
-        hessian[:, 0, 0] = -np.sum(1.0 / s2, axis=1)
-        hessian[:, 0, 1] = hessian[:, 1, 0] = -np.sum(e / s2**2, axis=1)
-        hessian[:, 1, 1] = np.sum(0.5 / s2**2 - e * e / s2**3, axis=1)
-        return value, gradient, hessian
+    def scores(self, x: FloatArray) -> FloatArray:
+        """Return each study's gradient at one point (P,), as rows (k, P)."""
+        slope = self._local(x[None])[1][0]
+        X = np.ones((len(self.yi), 1)) if self.design is None else self.design
+        return np.concatenate([slope[:, :1] * X, slope[:, 1:]], axis=1)
+
+    def _unpack(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        p = self.p
+        mu = x[:, :1] if self.design is None else x[:, :p] @ self.design.T
+        return mu, self.vi + x[:, p : p + 1], x[:, p + 1 :]
+
+    def _columns(self, theta: FloatArray, *, derivatives: bool) -> tuple[FloatArray, FloatArray]:
+        """Return weights over their largest, times 1, L and L L' (S, N, C), and the log of the largest."""
+        if self.own is not None:
+            return np.eye(int(self.own.max()) + 1)[None], np.zeros(len(theta))
+        log_w = theta @ self.basis
+        top = log_w.max(axis=1)
+        w = np.exp(log_w - top[:, None])[:, :, None]
+        if not derivatives:
+            return w, top
+        first = w * self.basis.T
+        m = len(self.basis)
+        second = (first[:, :, :, None] * self.basis.T[:, None, :]).reshape(len(theta), -1, m * m)
+        return np.concatenate([w, first, second], axis=2), top
+
+    def _parts(
+        self, mu: FloatArray, s2: FloatArray, columns: FloatArray, counts: tuple[int, int, int]
+    ) -> Parts:
+        if self.own is None:
+            return self.kernel(mu, s2, columns, counts)
+        n = columns.shape[2]
+        pick = np.broadcast_to(self.own[None, :, None], (*s2.shape, 1))
+        parts = self.kernel(mu, s2, columns, (n, n, n) if counts[1] else (n, 0, 0))
+        return tuple(np.take_along_axis(part, pick, axis=2) for part in parts)
+
+    def _local(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Each study's value (S, k), gradient and Hessian by its own mean, tau2 and theta."""
+        m = self.basis.shape[0]
+        mu, s2, theta = self._unpack(x)
+        columns, top = self._columns(theta, derivatives=True)
+        a, by_mu, by_t, mm, mt, tt = self._parts(mu, s2, columns, (1 + m + m * m, 1 + m, 1))
+        total = a[:, :, 0]
+        value, slope, curve = self._density(mu, s2)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            value += theta @ self.observed.T - np.log(total) - top[:, None]
+            ours = np.concatenate([by_mu[:, :, :1], by_t[:, :, :1], a[:, :, 1 : 1 + m]], axis=2)
+            ours /= total[:, :, None]
+            bent = np.empty((*total.shape, 2 + m, 2 + m))
+            bent[:, :, 0, 0], bent[:, :, 1, 1] = mm[:, :, 0], tt[:, :, 0]
+            bent[:, :, 0, 1] = bent[:, :, 1, 0] = mt[:, :, 0]
+            bent[:, :, 0, 2:] = bent[:, :, 2:, 0] = by_mu[:, :, 1:]
+            bent[:, :, 1, 2:] = bent[:, :, 2:, 1] = by_t[:, :, 1:]
+            bent[:, :, 2:, 2:] = a[:, :, 1 + m :].reshape(*total.shape, m, m)
+            bent /= total[:, :, None, None]
+        slope[:, :, 2:] += self.observed
+        curve -= bent - ours[:, :, :, None] * ours[:, :, None, :]
+        return value, slope - ours, curve
+
+    def _density(self, mu: FloatArray, s2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the normal log-density of the effects with its derivatives by mean and tau2."""
+        q = 2 + self.basis.shape[0]
+        e, one = self.yi - mu, 1.0 / s2
+        pull = e * one
+        value = -0.5 * (_LOG_2PI + np.log(s2) + e * pull)
+        slope, curve = np.zeros((*s2.shape, q)), np.zeros((*s2.shape, q, q))
+        slope[:, :, 0] = pull
+        slope[:, :, 1] = 0.5 * (pull * pull - one)
+        curve[:, :, 0, 0] = -one
+        curve[:, :, 0, 1] = curve[:, :, 1, 0] = -pull * one
+        curve[:, :, 1, 1] = (0.5 * one - pull * pull) * one
+        return value, slope, curve
 
 
 def maximise(
-    target: Callable[[FloatArray], Derivatives],
+    target: Weighted,
     starts: FloatArray,
     *,
     lower: FloatArray,
@@ -224,8 +336,8 @@ def maximise(
 
     Parameters
     ----------
-    target : callable
-        On parameters of order one.
+    target : Weighted
+        With parameters of order one.
     starts : ndarray (S, P)
     lower : ndarray (P,)
         Lower bounds, -inf where there is none.
@@ -270,7 +382,7 @@ class _Moved:
 
 
 def _climb(
-    target: Callable[[FloatArray], Derivatives],
+    target: Weighted,
     x: FloatArray,
     value: FloatArray,
     step: FloatArray,
@@ -282,7 +394,7 @@ def _climb(
     lost = np.flatnonzero(~(at.value >= value - 1e-12 * (1.0 + np.abs(value))))
     if lost.size:
         trials = np.maximum(x[lost] + _STEPS[:, None, None] * step[lost], lower)
-        tried = target(trials.reshape(-1, x.shape[1])).value.reshape(len(_STEPS), -1)
+        tried = target.value(trials.reshape(-1, x.shape[1])).reshape(len(_STEPS), -1)
         best = np.argmax(np.where(np.isfinite(tried), tried, -np.inf), axis=0)
         moved[lost] = trials[best, np.arange(lost.size)]
         again = target(moved[lost])
