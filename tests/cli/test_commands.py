@@ -259,6 +259,33 @@ def test_multiverse_refuses(project: Path, args: tuple[str, ...], words: str) ->
     assert words in done.stderr
 
 
+def test_run_on_two_processes_writes_the_same_bytes(tmp_path: Path) -> None:
+    """Table, locks and figures, and how an analysis without an answer is told."""
+    roots = [tmp_path / "here", tmp_path / "there"]
+    for root in roots:
+        shutil.copytree(data_folder("studies"), root / "studies")
+        (root / "analyses").mkdir()
+        for name in ("icu-anxiety", "cardiac-pain", "cardiac-distress", "dementia-anxiety", "insomnia-psqi"):
+            shutil.copy(data_folder("analyses") / f"{name}.yaml", root / "analyses")
+        text = (root / "analyses" / "icu-anxiety.yaml").read_text(encoding="utf-8")
+        lost = text.replace("name: icu-anxiety", "name: a-lost-one").replace(
+            "conditions: [icu]", "conditions: [copd]"
+        )
+        (root / "analyses" / "a-lost-one.yaml").write_text(lost, encoding="utf-8")
+    here = mtmeta("run", cwd=roots[0])
+    there = mtmeta("run", "--cluster", "2", cwd=roots[1])
+    assert here.returncode == there.returncode == 1
+    assert "a-lost-one.yaml: " in here.stderr
+    assert (there.stdout, there.stderr) == (here.stdout, here.stderr)
+    files = [{p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()} for root in roots]
+    assert files[0] == files[1]
+    assert sum(p.name.endswith(".lock.json") for p in files[0]) == 5
+    assert any(p.suffix == ".pdf" for p in files[0])
+    nobody = mtmeta("run", "--cluster", "0", cwd=roots[1])
+    assert nobody.returncode == 1
+    assert "give a number of processes of 1 or more" in nobody.stderr
+
+
 def test_multiverse_on_two_processes_says_the_same(project: Path) -> None:
     shutil.copy(data_folder("analyses") / "cardiac-anxiety.yaml", project / "analyses")
     args = ("multiverse", "analyses/cardiac-anxiety.yaml", "--no-draw", "--json", "--flips", "300")

@@ -100,12 +100,12 @@ def multiverse(
 def _test(
     run: MultiverseRun, flips: int, seed: int, cluster: str | None, step: Step
 ) -> MultiverseTest | None:
+    from mtmeta.diagnostics.chunks import who_works
     from mtmeta.reports.multiverse import joint_test
 
     if not flips:
         return None
-    who = int(cluster) if cluster is not None and cluster.isdecimal() else cluster
-    return joint_test(run, flips=flips, seed=seed, cluster=who, progress=step)
+    return joint_test(run, flips=flips, seed=seed, cluster=who_works(cluster), progress=step)
 
 
 def _write_point(analysis: Analysis, number: int, folder: Path) -> Path:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from mtmeta.audit.analysis import Analysis
     from mtmeta.audit.files import NamedAnalysis
     from mtmeta.audit.run import AnalysisRun, PublishedRun
     from mtmeta.cli.places import Project
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEADERS", "question_row", "run"]
 
+_TOGETHER = 4  # analyses that another process takes at a time
 HEADERS = [
     "question",
     "k",
@@ -42,6 +47,10 @@ def run(
     demo: Annotated[
         bool, typer.Option("--demo", help="Use the shipped records; write to ./mtmeta-demo.")
     ] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Who pools and draws: a Dask scheduler, tcp://host:8786, or so many processes."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Pool every question and show ours beside what was published.
@@ -51,32 +60,33 @@ def run(
     Example: mtmeta run analyses/cardiac-anxiety.yaml
     """
     from mtmeta.audit.files import read_analyses
-    from mtmeta.audit.run import run_analysis
-    from mtmeta.cli.console import note, print_json, progress
+    from mtmeta.cli.console import note, print_json, print_table, progress
     from mtmeta.cli.places import project_of
     from mtmeta.errors import MtmetaError
     from mtmeta.records.folder import read_studies
-    from mtmeta.reports.summary import run_summary
 
     project = project_of(analyses, studies, figures, demo=demo)
     named = read_analyses(project.analyses)
     with progress("reading records") as step:
         records = read_studies(project.studies, progress=step)
-    done: list[AnalysisRun] = []
+    done: list[Answer] = []
     failed: list[str] = []
     with progress("analyses") as step:
-        for i, item in enumerate(named, 1):
+        answers = _answers([item.analysis for item in named], records, cluster, draw=draw)
+        for i, (item, answer) in enumerate(zip(named, answers, strict=True), 1):
             try:
-                result = run_analysis(item.analysis, records)
-                write_outputs(result, item, project, records, draw=draw)
-                done.append(result)
+                if isinstance(answer, str):
+                    failed.append(f"{item.path}: {answer}")
+                else:
+                    _write(answer, item, project, records)
+                    done.append(answer)
             except MtmetaError as error:
                 failed.append(f"{item.path}: {error}")
             step(i, len(named))
     if as_json:
-        print_json([run_summary(r) for r in done])
+        print_json([answer.summary for answer in done])
     else:
-        print_runs(done)
+        print_table(HEADERS, [row for answer in done for row in answer.rows], right=(1, 2, 8))
         if draw and done:
             note(f"figures: {project.figures}")
     for line in failed:
@@ -85,18 +95,75 @@ def run(
         raise typer.Exit(1)
 
 
-def write_outputs(
-    result: AnalysisRun, item: NamedAnalysis, project: Project, records: Studies, *, draw: bool
-) -> None:
-    """Write the lock file and the forest plots of one analysis, each file whole or not at all."""
-    from mtmeta.records.files import write_atomic
-    from mtmeta.reports.lock import lock_of_run, lock_text
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is printed and written of one analysis; goes from one process to another."""
 
-    if draw:
-        from mtmeta.reports.plots import save_figures
+    summary: dict[str, Any]
+    rows: list[list[str]]
+    used: list[str]
+    """Trials whose records the lock names."""
+    figures: dict[str, bytes]
 
-        save_figures(result, project.figures / result.analysis.name)
-    write_atomic(project.lock_of(item.path), lock_text(lock_of_run(result, item.path, records)))
+
+def _answers(
+    analyses: Sequence[Analysis], records: Studies, cluster: str | None, *, draw: bool
+) -> Iterator[Answer | str]:
+    """Yield the answer of each analysis in their order, or why it has none; no file is written."""
+    from mtmeta.diagnostics.chunks import in_chunks, who_works
+
+    who = who_works(cluster)
+    # every piece carries the records along: elsewhere some analyses share that cost
+    size = 1 if who in (None, 1) else _TOGETHER
+    pieces = [analyses[start : start + size] for start in range(0, len(analyses), size)]
+    for answers in in_chunks(partial(_answer_piece, records, draw), pieces, cluster=who):
+        yield from answers
+
+
+def _answer_piece(records: Studies, draw: bool, analyses: Sequence[Analysis]) -> list[Answer | str]:
+    """Run and draw some analyses; an error becomes its message."""
+    from mtmeta.audit.run import run_analysis
+    from mtmeta.errors import MtmetaError
+    from mtmeta.reports.lock import used_records
+    from mtmeta.reports.summary import run_summary
+
+    answers: list[Answer | str] = []
+    for analysis in analyses:
+        try:
+            result = run_analysis(analysis, records)
+            figures = _drawn(result) if draw else {}
+            answers.append(Answer(run_summary(result), table_rows(result), used_records(result), figures))
+        except MtmetaError as error:
+            answers.append(str(error))
+    return answers
+
+
+def _drawn(result: AnalysisRun) -> dict[str, bytes]:
+    """Draw the figures of an analysis; their files by name."""
+    from tempfile import TemporaryDirectory
+
+    from mtmeta.reports.plots import save_figures
+
+    with TemporaryDirectory() as folder:
+        written = save_figures(result, Path(folder) / result.analysis.name)
+        return {path.name: path.read_bytes() for path in written}
+
+
+def _write(answer: Answer, item: NamedAnalysis, project: Project, records: Studies) -> None:
+    """Write the figures and the lock file of one analysis, each file whole or not at all."""
+    from mtmeta.records.files import write_atomic, write_atomic_set
+    from mtmeta.reports.lock import lock_document, lock_text
+
+    if answer.figures:
+        project.figures.mkdir(parents=True, exist_ok=True)
+        write_atomic_set({project.figures / name: content for name, content in answer.figures.items()})
+    lock = lock_document(
+        item.analysis,
+        answer.summary,
+        analysis_file=item.path,
+        record_files=[(study, records.path_of(study)) for study in answer.used],
+    )
+    write_atomic(project.lock_of(item.path), lock_text(lock))
 
 
 def _today(result: AnalysisRun) -> list[str]:
@@ -160,21 +227,17 @@ def question_row(result: AnalysisRun) -> list[str]:
     return [*head, *beside, *_today(result)]
 
 
-def print_runs(runs: list[AnalysisRun]) -> None:
-    """Print the table: one line a question, further published figures indented below it."""
-    from mtmeta.cli.console import print_table
+def table_rows(result: AnalysisRun) -> list[list[str]]:
+    """Return the lines of one question: the first for itself, further published figures indented below it."""
     from mtmeta.reports.words import count
 
-    rows: list[list[str]] = []
-    for result in runs:
-        rows.append(question_row(result))
-        for more in result.published[1:]:
-            k, n = (count(more.k), count(more.n)) if more.result is not None else ("", "")
-            rows.append([f"  {more.published.label}", k, n, *_beside(more), "", "", ""])
-        if result.subgroups is not None:
-            rows += _subgroup_rows(result)
-        rows += _bayes_rows(result)
-    print_table(HEADERS, rows, right=(1, 2, 8))
+    rows = [question_row(result)]
+    for more in result.published[1:]:
+        k, n = (count(more.k), count(more.n)) if more.result is not None else ("", "")
+        rows.append([f"  {more.published.label}", k, n, *_beside(more), "", "", ""])
+    if result.subgroups is not None:
+        rows += _subgroup_rows(result)
+    return rows + _bayes_rows(result)
 
 
 def _subgroup_rows(result: AnalysisRun) -> list[list[str]]:

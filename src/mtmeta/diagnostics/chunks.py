@@ -15,13 +15,24 @@ from mtmeta.errors import ModelError, UsageError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Cluster", "Progress", "in_chunks"]
+__all__ = ["Cluster", "Progress", "in_chunks", "who_works"]
 
 Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
 Cluster = Union["Client", str, int, None]
 """None or 1: this process. A number: so many processes of this machine. An address, such as
 ``tcp://host:8786``, or a ``distributed.Client``: that cluster."""
+
+
+def who_works(option: str | None) -> int | str | None:
+    """Return who a command line asks to work: a number of processes, an address, or this process for None.
+
+    Examples
+    --------
+    >>> who_works("2"), who_works("tcp://host:8786"), who_works(None)
+    (2, 'tcp://host:8786', None)
+    """
+    return int(option) if option is not None and option.isdecimal() else option
 
 
 class Progress(Protocol):

@@ -14,7 +14,7 @@ from mtmeta.audit.run import AnalysisRun
 from mtmeta.records.folder import Studies
 from mtmeta.reports.summary import run_summary
 
-__all__ = ["LOCK_SCHEMA", "lock_document", "lock_of_run", "lock_text"]
+__all__ = ["LOCK_SCHEMA", "lock_document", "lock_of_run", "lock_text", "used_records"]
 
 LOCK_SCHEMA = 1
 
@@ -38,13 +38,19 @@ def _question(analysis: Analysis) -> str:
 
 
 def lock_document(
-    run: AnalysisRun, *, analysis_file: Path, record_files: Iterable[tuple[str, str | Path]]
+    analysis: Analysis,
+    summary: dict[str, Any],
+    *,
+    analysis_file: Path,
+    record_files: Iterable[tuple[str, str | Path]],
 ) -> dict[str, Any]:
     """Build the lock of one analysis.
 
     Parameters
     ----------
-    run : AnalysisRun
+    analysis : Analysis
+    summary : dict
+        Its answer, :func:`mtmeta.reports.summary.run_summary`.
     analysis_file : Path
     record_files : iterable of (study id, Path)
         Files of the trials whose rows were selected.
@@ -57,28 +63,30 @@ def lock_document(
     """
     return {
         "schema": LOCK_SCHEMA,
-        "analysis": run.analysis.name,
+        "analysis": analysis.name,
         "versions": {"mtmeta": version("mtmeta"), **{p: _minor(p) for p in ("numpy", "scipy")}},
         "inputs": {
             "analysis": {
                 "file": analysis_file.name,
                 "hash": _digest(analysis_file),
-                "question": _question(run.analysis),
+                "question": _question(analysis),
             },
             "records": {study: _digest(Path(path)) for study, path in sorted(record_files)},
         },
-        "results": run_summary(run),
+        "results": summary,
     }
 
 
 def lock_of_run(run: AnalysisRun, analysis_file: Path, records: Studies) -> dict[str, Any]:
     """Build the lock of an analysis with the records that were read for it."""
-    used = sorted(
-        set(run.selected.study) | {s for p in run.published if p.effects is not None for s in p.effects.study}
-    )
-    return lock_document(
-        run, analysis_file=analysis_file, record_files=[(s, records.path_of(s)) for s in used]
-    )
+    files = [(study, records.path_of(study)) for study in used_records(run)]
+    return lock_document(run.analysis, run_summary(run), analysis_file=analysis_file, record_files=files)
+
+
+def used_records(run: AnalysisRun) -> list[str]:
+    """Return the trials whose records the numbers of a run come from."""
+    published = {s for p in run.published if p.effects is not None for s in p.effects.study}
+    return sorted(set(run.selected.study) | published)
 
 
 def lock_text(document: dict[str, Any]) -> str:
