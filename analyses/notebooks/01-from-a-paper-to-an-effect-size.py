@@ -80,7 +80,7 @@ say(
 )
 
 # %% [markdown]
-# Sources: Hedges 1981 (J Educ Stat 6) for J, eq. 6e; Hedges 1982 (Psychol Bull 92), eq. 8, for the variance; the
+# Sources: Hedges 1981 (J Educ Stat 6:107) for J; Hedges 1982 (Psychol Bull 92:490), eq. 8, for the variance; the
 # Cochrane Handbook, version 6, section 6.5.2.3, for the pooled SD.
 #
 # ## By code

@@ -140,9 +140,9 @@ slide(coverage, k=(2, 12, 1), tau=(0.0, 1.0, 0.1), repeats=[500, 2000, 10000])
 # %% [markdown]
 # ## What a prior does
 #
-# The prior of τ is a statement before the data: the half-normal prior, by its scale, holds τ in a range that is
-# plausible in units of SMD (Röver 2020, J Stat Softw 93(6), section 3). Move the scale and watch the posterior of the
-# mean. With few trials the prior matters: report it, and how far the answer moves with it.
+# The prior of τ is a statement before the data: the half-normal prior, by its scale, holds τ in a range that is held to be
+# plausible. How to choose such a weak prior: Röver 2021, Res Synth Methods 12:448. Move the scale and watch the posterior of
+# the mean. With few trials the prior matters: report it, and how far the answer moves with it.
 
 
 # %%

@@ -11,10 +11,10 @@
 # %% [markdown]
 # # 7. Find the planted errors
 #
-# Whoever re-extracts published meta-analyses finds errors in many of them (Maassen 2020, PLoS One 15:e0233107). Most are of a few
-# kinds, and most leave a trace in what stands beside the number: another trial, the P value, the sentence of the report. Below
-# is an extraction sheet of twelve trials of music before surgery, all with the state scale of the STAI (scores from 20 to 80,
-# lower is better). **The trials are made, not real**; the errors are of the real kinds. Find them.
+# Whoever computes the effects of published meta-analyses again cannot reproduce many of them (Maassen 2020, PLoS One
+# 15:e0233107). Errors often leave a trace in what stands beside the number: another trial, the P value, the sentence of the
+# report. Below is an extraction sheet of twelve trials of music before surgery, all with the state scale of the STAI (scores
+# from 20 to 80, lower is better). **The trials are made, not real**; the errors are of the real kinds. Find them.
 
 # %%
 import numpy as np

@@ -52,7 +52,7 @@ es.columns[["label", "outcome"]].assign(effect=es.yi, SE=np.sqrt(es.vi)).style.h
 # | three levels with known correlation (CHE) | sampling errors of one trial correlate by a given ρ |
 # | either, with robust errors (CR2) | nothing on the correlation; small-sample degrees of freedom |
 #
-# Sources: Pustejovsky & Tipton 2022 (Prev Sci 23) for the working model with known correlation; Tipton 2015 (Psychol Methods 20)
+# Sources: Pustejovsky & Tipton 2022 (Prev Sci 23) for the working model with known correlation; Tipton 2015 (Psychol Methods 20:375)
 # for the small-sample correction.
 
 # %%
@@ -95,7 +95,8 @@ say(
 )
 
 # %% [markdown]
-# Below four degrees of freedom CR2's P values are not to be trusted (Tipton 2015); mtmeta warns then.
+# With fewer than four degrees of freedom CR2's P values are not to be trusted: so the R package robumeta says below its tables,
+# and mtmeta warns.
 #
 # ## The correlation that nobody prints
 #

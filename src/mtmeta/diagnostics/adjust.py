@@ -185,8 +185,8 @@ def bias_panel(
 
     Notes
     -----
-    No row is the right one. "No method consistently outperforms" the others (Carter et al. 2019, Adv Methods
-    Pract Psychol Sci 2:115-144): look at how far the answers agree.
+    No row is the right one: in simulations none did best in every situation (Carter et al. 2019, Adv Methods
+    Pract Psychol Sci 2:115-144). Look at how far the answers agree.
 
     Examples
     --------

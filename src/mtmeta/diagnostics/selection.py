@@ -220,8 +220,8 @@ class SelectionModel:
     References
     ----------
     Hedges, L. V. (1992). Stat Sci 7:246-255. Vevea, J. L. and Hedges, L. V. (1995). Psychometrika 60:419-435.
-    Citkowicz, M. and Vevea, J. L. (2017). Psychol Methods 22:28-41. Preston, C. et al. (2004). Adv Health
-    Econ Health Serv Res 14:1-23.
+    Citkowicz, M. and Vevea, J. L. (2017). Psychol Methods 22:28-41. Preston, C., Ashby, D. and Smyth, R.
+    (2004). J Eval Clin Pract 10:313-322.
 
     Examples
     --------
@@ -359,8 +359,8 @@ class PUniformStar:
     References
     ----------
     van Aert, R. C. M. and van Assen, M. A. L. M. (2026). Correcting for publication bias in a meta-analysis
-    with the p-uniform* method. Pustejovsky, J. E. (2026). p-uniform* is a three-parameter selection model
-    (note).
+    with the p-uniform* method. Psychon Bull Rev 33. Pustejovsky, J. E. (2026). p-uniform* is a
+    three-parameter selection model (note).
 
     Examples
     --------

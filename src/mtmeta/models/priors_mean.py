@@ -95,7 +95,7 @@ class StudentT(Prior):
 
     Examples
     --------
-    Effects of all Cochrane reviews, standardised mean differences (Bartoš et al. 2021, Stat Med 40).
+    Standardised mean differences of Cochrane reviews, all topics (Bartoš et al. 2021, Stat Med 40).
 
     >>> StudentT(5, 0, 0.43).cdf(0.0)
     0.5

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FEW", "Kind", "RobustResult", "Working", "cluster_robust", "few_text", "pooled_working", "robust"]
 
-FEW = 4.0  # degrees of freedom; robumeta prints "If df < 4, do not trust the results" (Tipton 2015)
+FEW = 4.0  # degrees of freedom, below which the note under robumeta's tables says not to trust the results
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
