@@ -282,7 +282,7 @@ def test_run_on_two_processes_writes_the_same_bytes(tmp_path: Path) -> None:
     assert sum(p.name.endswith(".lock.json") for p in files[0]) == 5
     assert any(p.suffix == ".pdf" for p in files[0])
     nobody = mtmeta("run", "--cluster", "0", cwd=roots[1])
-    assert nobody.returncode == 1
+    assert nobody.returncode == 2
     assert "give a number of processes of 1 or more" in nobody.stderr
 
 

@@ -21,10 +21,13 @@ from mtmeta.diagnostics.chunks import in_chunks
 from mtmeta.diagnostics.gosh import gosh
 from mtmeta.diagnostics.multiverse import Multiverse, multiverse
 from mtmeta.diagnostics.multiverse_flips import multiverse_test
+from mtmeta.diagnostics.selection import SelectionModel
 from mtmeta.diagnostics.simulation import next_trial, simulate
 from mtmeta.effects.table import EffectSizes
-from mtmeta.errors import UsageError
+from mtmeta.errors import ModelError, UsageError
+from mtmeta.models.bayes import BayesRandomEffects
 from mtmeta.models.pool import CommonEffect, RandomEffects
+from mtmeta.models.priors import HalfNormal, Normal
 
 pytestmark = pytest.mark.xdist_group("cluster")  # its processes start once
 
@@ -121,6 +124,36 @@ def test_gosh_is_the_same_everywhere(elsewhere: int | str) -> None:
     here = gosh(model, es, subsets=70_000, seed=5)
     there = gosh(model, es, subsets=70_000, seed=5, cluster=elsewhere)
     pd.testing.assert_frame_equal(here, there, check_exact=True)
+
+
+def test_a_multiverse_is_the_same_everywhere(elsewhere: int | str) -> None:
+    """Models that go in batches, and some that are fitted one by one."""
+    parts = [trials(k) for k in range(5, 17)]
+    models: dict[str, Any] = {
+        "common": CommonEffect(),
+        "REML": RandomEffects("REML"),
+        "steps": SelectionModel([0.5], alternative="greater"),
+        "Bayes": BayesRandomEffects(mu=Normal(0, 2), tau=HalfNormal(0.5)),
+    }
+    points = [
+        ({"trials": str(es.k), "model": name}, es, model)
+        for es in parts[6:]
+        for name, model in models.items()
+    ]
+    here, there = multiverse(points), multiverse(points, cluster=elsewhere)
+    pd.testing.assert_frame_equal(here.to_frame(), there.to_frame(), check_exact=True)
+
+
+def test_a_failed_specification_is_named_everywhere(elsewhere: int | str) -> None:
+    points = [
+        ({"model": "steps"}, EffectSizes.of([0.1, 0.2, 0.1], [0.1] * 3, "SMD"), SelectionModel([0.025]))
+    ]
+    told = []
+    for cluster in (None, elsewhere):
+        with pytest.raises(ModelError, match="the specification model=steps: ") as error:
+            multiverse([*points, ({"model": "RE"}, trials(5), RandomEffects())], cluster=cluster)
+        told.append(str(error.value))
+    assert told[0] == told[1]
 
 
 def test_the_joint_test_is_the_same_everywhere(elsewhere: int | str) -> None:

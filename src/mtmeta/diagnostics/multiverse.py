@@ -6,11 +6,13 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
 
+from mtmeta.diagnostics.chunks import Cluster, in_chunks
 from mtmeta.diagnostics.refit import Fittable, FloatArray, Refits, answers, batched, single
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
@@ -194,6 +196,7 @@ def multiverse(
     specifications: Iterable[Specification | tuple[Mapping[str, str], EffectSizes, Fittable]],
     *,
     level: float = 0.95,
+    cluster: Cluster = None,
 ) -> Multiverse:
     """Fit all specifications of a question.
 
@@ -204,6 +207,9 @@ def multiverse(
         models go through the kernel in one batch per estimator of tau2, others are fitted one by one.
     level : float, default 0.95
         Of the intervals.
+    cluster : int, str or distributed.Client, optional
+        So many processes, or a Dask cluster; the answer is the same bit for bit. It pays where models are
+        fitted one by one, such as Bayesian ones.
 
     Returns
     -------
@@ -239,7 +245,7 @@ def multiverse(
     check_level(level)
     all_of_them = tuple(s if isinstance(s, Specification) else Specification(*s) for s in specifications)
     choices, measure = _agree(all_of_them)
-    fits = _fit(all_of_them, level)
+    fits = _fit(all_of_them, level, cluster)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = np.abs((fits.estimate - measure.null) / fits.se)
     normal = np.isinf(fits.df)
@@ -286,15 +292,54 @@ def _agree(specifications: tuple[Specification, ...]) -> tuple[tuple[str, ...], 
     return names, first.effects.measure
 
 
-def _fit(specifications: tuple[Specification, ...], level: float) -> Refits:
+_ROWS = 2048  # specifications of one model that are fitted together; also what other processes take
+_SINGLES = 8  # the same for models that are fitted one by one
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Specifications fitted at one place: one model with effects and variances, or each with its own."""
+
+    at: tuple[int, ...]
+    model: CommonEffect | RandomEffects | None
+    data: tuple[tuple[FloatArray, FloatArray], ...]
+    singles: tuple[Specification, ...]
+
+
+def _fit(specifications: tuple[Specification, ...], level: float, cluster: Cluster) -> Refits:
     """Fit in one batch per estimator of tau2 and model, the others one by one."""
-    names = tuple(Refits.__dataclass_fields__)
-    out = {name: np.empty(len(specifications)) for name in names}
     groups: dict[CommonEffect | RandomEffects, list[int]] = {}
+    alone: list[int] = []
     for i, one in enumerate(specifications):
         if batched(one.model):
             groups.setdefault(one.model, []).append(i)
-            continue
+        else:
+            alone.append(i)
+    pieces = [_Piece(at, None, (), tuple(specifications[i] for i in at)) for at in _parts(alone, _SINGLES)]
+    for model, rows in groups.items():
+        for at in _parts(rows, _ROWS):
+            tables = (specifications[i].effects for i in at)
+            pieces.append(_Piece(at, model, tuple((es.yi, es.vi) for es in tables), ()))
+    names = tuple(Refits.__dataclass_fields__)
+    out = {name: np.empty(len(specifications)) for name in names}
+    for piece, got in zip(
+        pieces, in_chunks(partial(_fit_piece, level), pieces, cluster=cluster), strict=True
+    ):
+        for name in names:
+            out[name][list(piece.at)] = getattr(got, name)
+    return Refits(**out)
+
+
+def _parts(rows: list[int], size: int) -> list[tuple[int, ...]]:
+    return [tuple(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def _fit_piece(level: float, piece: _Piece) -> Refits:
+    if piece.model is not None:
+        return answers(piece.model, _batch(piece.model, piece.data), level=level)
+    names = tuple(Refits.__dataclass_fields__)
+    out = {name: np.empty(len(piece.singles)) for name in names}
+    for i, one in enumerate(piece.singles):
         try:
             result = one.model.fit(one.effects)
         except ModelError as why:
@@ -304,10 +349,6 @@ def _fit(specifications: tuple[Specification, ...], level: float) -> Refits:
             out[name][i] = value
         if not _tests(result):
             out["df"][i] = math.nan  # then its p-value is
-    for model, rows in groups.items():
-        got = answers(model, _batch(model, [specifications[i].effects for i in rows]), level=level)
-        for name in names:
-            out[name][rows] = getattr(got, name)
     return Refits(**out)
 
 
@@ -319,12 +360,15 @@ def _tests(result: Any) -> bool:
         return False
 
 
-def _batch(model: CommonEffect | RandomEffects, tables: list[EffectSizes]) -> kernel.KernelFit:
-    k = max(es.k for es in tables)
-    y, v = np.zeros((len(tables), k)), np.ones((len(tables), k))
-    present = np.zeros((len(tables), k), dtype=np.bool_)
-    for i, es in enumerate(tables):
-        y[i, : es.k], v[i, : es.k], present[i, : es.k] = es.yi, es.vi, True
+def _batch(
+    model: CommonEffect | RandomEffects, data: Sequence[tuple[FloatArray, FloatArray]]
+) -> kernel.KernelFit:
+    k = max(len(yi) for yi, _ in data)
+    y, v = np.zeros((len(data), k)), np.ones((len(data), k))
+    present = np.zeros((len(data), k), dtype=np.bool_)
+    for i, (yi, vi) in enumerate(data):
+        n = len(yi)
+        y[i, :n], v[i, :n], present[i, :n] = yi, vi, True
     if isinstance(model, RandomEffects) and isinstance(model.tau2, str):
         return kernel.fit(y, v, method=model.tau2, present=present)
     given = float(model.tau2) if isinstance(model, RandomEffects) else 0.0
