@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,13 +14,25 @@ ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_table_is_what_a_run_gives() -> None:
-    spec = importlib.util.spec_from_file_location("readme_table", ROOT / "tools" / "readme_table.py")
+def tool(name: str) -> ModuleType:
+    """Load a script of tools/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.with_table(TEXT) == TEXT, "run python tools/readme_table.py"
+    return module
+
+
+def test_the_table_is_what_a_run_gives() -> None:
+    assert tool("readme_table").with_table(TEXT) == TEXT, "run python tools/readme_table.py"
+
+
+def test_speed_is_told_as_it_was_measured() -> None:
+    made = tool("benchmark_tables")
+    numbers = json.loads((ROOT / "docs" / "benchmarks.json").read_text(encoding="utf-8"))
+    assert made.with_table(TEXT, numbers["cases"]) == TEXT, "run python tools/benchmark_tables.py"
+    assert made.document(numbers) == (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
 
 
 def test_the_python_example_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Write docs/speed.md and docs/speed-growth.png from docs/benchmarks.json.
+"""Write docs/speed.md, docs/speed-growth.png and the speed table of README.md from docs/benchmarks.json.
 
     python benchmarks/run.py --json docs/benchmarks.json --note "..."    (make bench BENCH="--json ...")
     python tools/benchmark_tables.py [--numbers docs/benchmarks.json] [--out docs]
@@ -20,6 +20,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ("metafor", "PyMARE", "statsmodels", "PyMC")
 LINEAR_FROM = {"k": 16_000, "B": 1_000}  # below, the fixed cost of a call still counts
+IN_README = ("fit", "cochrane", "permutation", "multilevel", "gosh", "3psm", "bayes", "bayes-bias")
+BEGIN, END = "<!-- speed -->", "<!-- /speed -->"
 NAMES = {"k": "studies in one meta-analysis", "B": "meta-analyses of 7 studies in one call"}
 
 
@@ -73,6 +75,22 @@ def _verdict(aim: float, ours: Mapping[str, Any]) -> str:
     if ours["median"] <= aim:
         return "met"
     return "met in CPU time" if ours["cpu"] is not None and ours["cpu"] <= aim else "**missed**"
+
+
+def readme_table(cases: Mapping[str, Any]) -> str:
+    """Return the few rows that README.md shows, of the cases that were measured."""
+    lines = ["| what | mtmeta | " + " | ".join(PEERS) + " |", "|---|--:|" + "--:|" * len(PEERS)]
+    for case in (cases[name] for name in IN_README if name in cases):
+        ours = next(iter(case["seconds"].values()))
+        peers = " | ".join(peer_cell(case["seconds"], case["absent"], peer) for peer in PEERS)
+        lines.append(f"| {case['what']} | {duration(ours['median'])} | {peers} |")
+    return "\n".join(lines)
+
+
+def with_table(text: str, cases: Mapping[str, Any]) -> str:
+    """Return README's text with the speed table of these numbers."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{readme_table(cases)}\n\n{END}{rest.split(END)[1]}"
 
 
 def spreads(cases: Mapping[str, Any]) -> list[str]:
@@ -171,6 +189,9 @@ def main() -> None:
     asked = parser.parse_args()
     numbers = json.loads(asked.numbers.read_text(encoding="utf-8"))
     (asked.out / "speed.md").write_text(document(numbers), encoding="utf-8")
+    if asked.out == ROOT / "docs":
+        readme = ROOT / "README.md"
+        readme.write_text(with_table(readme.read_text(encoding="utf-8"), numbers["cases"]), encoding="utf-8")
     if numbers["growth"]:
         plot(numbers["growth"], asked.out / "speed-growth.png")
 
