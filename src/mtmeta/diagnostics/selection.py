@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from scipy import special
@@ -28,8 +28,12 @@ from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import Interval, check_choice, check_level
 from mtmeta.models import kernel
+from mtmeta.models.formula import design_of
 from mtmeta.models.intervals import critical, two_sided
 from mtmeta.models.words import p_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["PUniformStar", "SelectionModel", "SelectionResult"]
 
@@ -67,6 +71,10 @@ class SelectionResult:
         Effects in each interval of p; empty for smooth weight functions.
     unadjusted : float
         Estimate by maximum likelihood without selection.
+    names : tuple of str
+        Columns of the mean; ("Intercept",) without moderators. `estimate` is the first coefficient.
+    coefficients, cov : ndarray (p,), (p, p)
+        Coefficients of the mean and their covariance (inverse Hessian); empty for p-uniform*.
     """
 
     effects: EffectSizes
@@ -83,6 +91,23 @@ class SelectionResult:
     loglik: float
     counts: tuple[int, ...]
     unadjusted: float
+    names: tuple[str, ...] = ("Intercept",)
+    coefficients: FloatArray = field(default_factory=lambda: np.zeros(0))
+    cov: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+
+    @property
+    def coef(self) -> pd.Series[float]:
+        """Coefficients of the mean, by name."""
+        import pandas as pd
+
+        return pd.Series(self.coefficients, index=list(self.names))
+
+    @property
+    def coef_se(self) -> pd.Series[float]:
+        """Standard errors of the coefficients, by name."""
+        import pandas as pd
+
+        return pd.Series(np.sqrt(np.diagonal(self.cov)), index=list(self.names))
 
     @property
     def k(self) -> int:
@@ -129,7 +154,7 @@ class SelectionResult:
         Raises
         ------
         UsageError
-            A model without steps.
+            A model without steps, or with moderators.
 
         Examples
         --------
@@ -143,6 +168,8 @@ class SelectionResult:
         steps = getattr(self.model, "steps", None)
         if steps is None:
             raise UsageError(f"{self.model} has no steps; the curve is computed for weight='step' only")
+        if len(self.names) > 1:
+            raise UsageError(f"{self.model} has moderators: there is no one curve of what is reported")
         s = np.atleast_1d(np.asarray(se, dtype=np.float64))
         sides = self.model.alternative
         mu = -self.estimate if sides == "less" else self.estimate
@@ -197,12 +224,14 @@ class SelectionModel:
         Chance of being reported, relative: steps (Hedges 1992; Vevea and Hedges 1995);
         :math:`p^{\delta_1-1}(1-p)^{\delta_2-1}` (Citkowicz and Vevea 2017); :math:`\exp(-\delta p^2)`;
         :math:`\exp(-\delta p)`; :math:`(1-p)^\delta` (Preston et al. 2004).
+    moderators : str, optional
+        Formula of the mean, such as ``"x1 + x2"``, of columns of the effects' moderators; with steps only.
 
     Raises
     ------
     UsageError
         Unknown choices; steps outside (0, 1), not rising, or given for a smooth weight function; a smooth
-        weight function of two-sided p-values.
+        weight function of two-sided p-values or with moderators.
 
     Notes
     -----
@@ -242,12 +271,15 @@ class SelectionModel:
     tau2: Literal["ML"] | float = "ML"
     alternative: Alternative = "greater"
     weight: Weight = "step"
+    moderators: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("alternative", self.alternative, _ALTERNATIVES)
         check_choice("weight", self.weight, _WEIGHTS)
         _check_tau2(self.tau2)
         if self.weight != "step":
+            if self.moderators is not None:
+                raise UsageError(f"weight={self.weight!r} takes no moderators; use steps, such as [0.025]")
             if self.steps is not None:
                 raise UsageError(f"steps={self.steps!r} belongs to weight='step', not to {self.weight!r}")
             if self.alternative == "two-sided":
@@ -265,7 +297,8 @@ class SelectionModel:
 
     def __str__(self) -> str:
         what = "steps " + ", ".join(f"{s:g}" for s in self.steps) if self.steps else self.weight
-        return f"SelectionModel ({what}; {self.alternative})"
+        mods = f"; {self.moderators}" if self.moderators is not None else ""
+        return f"SelectionModel ({what}; {self.alternative}{mods})"
 
     def fit(self, es: EffectSizes) -> SelectionResult:
         """Fit by maximum likelihood.
@@ -283,18 +316,28 @@ class SelectionModel:
             target, counts, lower = _step_target(y, v, self.steps, two_sided=self.alternative == "two-sided")
         else:
             target, lower = _smooth_target(y, v, self.weight)
-        parameters = 2 + target.basis.shape[0]
+        design = None if self.moderators is None else design_of(self.moderators, es.moderators, es.study)
+        turn = np.eye(1)
+        if design is not None:
+            # columns of equal length, at right angles: parameters of order one whatever the moderators' units
+            q, r = np.linalg.qr(design.matrix)
+            target = replace(target, design=q * math.sqrt(es.k))
+            turn = np.linalg.inv(r) * math.sqrt(es.k)
+        p = target.p
+        parameters = p + 1 + target.basis.shape[0]
         if es.k < parameters:
             raise ModelError(
                 f"{self} has {parameters} parameters and there are {es.k} effects; use fewer steps"
+                + ("" if design is None else " or moderators")
             )
         if 0 in counts:
             raise ModelError(_empty(counts, self.steps or ()))
-        start, fixed = _start(self.tau2, scale, parameters)
-        starts = _starts(target, start)
-        best = maximise(target, starts, lower=lower, fixed=fixed, what=str(self))
-        plain = _plain(y, v, self.tau2, scale)
-        return self._result(es, best, plain=plain, scale=scale, counts=counts)
+        start, fixed = _start(self.tau2, scale, parameters, p)
+        lower = np.concatenate([np.full(p - 1, -np.inf), lower])
+        best = maximise(target, _starts(target, start), lower=lower, fixed=fixed, what=str(self))
+        plain = _plain(y, v, self.tau2, scale, target.design)
+        names = ("Intercept",) if design is None else design.names
+        return self._result(es, best, plain=plain, scale=scale, counts=counts, names=names, turn=turn)
 
     def _result(
         self,
@@ -304,24 +347,28 @@ class SelectionModel:
         plain: kernel.KernelFit,
         scale: float,
         counts: tuple[int, ...],
+        names: tuple[str, ...],
+        turn: FloatArray,
     ) -> SelectionResult:
-        sign = -1.0 if self.alternative == "less" else 1.0
-        theta, spread = best.x[2:], np.sqrt(np.diagonal(best.cov))
+        sign, p = -1.0 if self.alternative == "less" else 1.0, len(names)
+        theta, spread = best.x[p + 1 :], np.sqrt(np.diagonal(best.cov))
+        coefficients = sign * scale * (turn @ best.x[:p])
+        cov = scale**2 * (turn @ best.cov[:p, :p] @ turn.T)
         df = len(theta)
         if self.weight == "step":
             delta = np.concatenate([[1.0], np.exp(theta)])
-            delta_se = np.concatenate([[math.nan], np.exp(theta) * spread[2:]])
+            delta_se = np.concatenate([[math.nan], np.exp(theta) * spread[p + 1 :]])
         else:
             delta = theta + 1.0 if self.weight == "beta" else theta.copy()
-            delta_se = np.where(best.free[2:], spread[2:], math.nan)
+            delta_se = np.where(best.free[p + 1 :], spread[p + 1 :], math.nan)
         lrt = max(0.0, 2.0 * (best.value - float(plain.loglik[0])))
         return SelectionResult(
             effects=es,
             model=self,
-            estimate=sign * float(best.x[0]) * scale,
-            se=float(spread[0]) * scale,
-            tau2=float(best.x[1]) * scale**2,
-            tau2_se=float(spread[1]) * scale**2 if best.free[1] else math.nan,
+            estimate=float(coefficients[0]),
+            se=math.sqrt(float(cov[0, 0])),
+            tau2=float(best.x[p]) * scale**2,
+            tau2_se=float(spread[p]) * scale**2 if best.free[p] else math.nan,
             delta=delta,
             delta_se=delta_se,
             lrt=lrt,
@@ -329,7 +376,10 @@ class SelectionModel:
             lrt_pvalue=float(special.chdtrc(df, lrt)),
             loglik=best.value - es.k * math.log(scale),
             counts=counts,
-            unadjusted=sign * float(plain.estimate[0]) * scale,
+            unadjusted=sign * scale * float(turn[0] @ plain.beta[0]),
+            names=names,
+            coefficients=coefficients,
+            cov=cov,
         )
 
 
@@ -435,11 +485,13 @@ def _check_tau2(tau2: str | float) -> None:
         raise UsageError(f"tau2={tau2!r} must be 'ML' or a number not below 0")
 
 
-def _plain(y: FloatArray, v: FloatArray, tau2: str | float, scale: float) -> kernel.KernelFit:
+def _plain(
+    y: FloatArray, v: FloatArray, tau2: str | float, scale: float, design: FloatArray | None = None
+) -> kernel.KernelFit:
     """Fit the same model without selection."""
     if isinstance(tau2, str):
-        return kernel.fit(y, v, method="ML")
-    return kernel.fit(y, v, tau2=float(tau2) / scale**2)
+        return kernel.fit(y, v, method="ML", design=design)
+    return kernel.fit(y, v, tau2=float(tau2) / scale**2, design=design)
 
 
 def _empty(counts: tuple[int, ...], steps: Sequence[float]) -> str:
@@ -451,26 +503,28 @@ def _empty(counts: tuple[int, ...], steps: Sequence[float]) -> str:
     )
 
 
-def _start(tau2: str | float, scale: float, parameters: int) -> tuple[float | None, np.ndarray]:
+def _start(tau2: str | float, scale: float, parameters: int, p: int = 1) -> tuple[float | None, np.ndarray]:
     fixed = np.zeros(parameters, dtype=bool)
     if isinstance(tau2, str):
         return None, fixed
-    fixed[1] = True
+    fixed[p] = True
     return float(tau2) / scale**2, fixed
 
 
 def _starts(target: Weighted, given: float | None) -> FloatArray:
     """Points all over the plausible: means towards 0 and beyond, little and much heterogeneity."""
-    plain = kernel.fit(target.yi, target.vi, method="ML")
-    mean, t = float(plain.estimate[0]), float(plain.tau2[0])
+    plain = kernel.fit(target.yi, target.vi, method="ML", design=target.design)
+    mean, t = plain.beta[0], float(plain.tau2[0])
     spread = math.sqrt(float(np.var(target.yi)) + 1e-3)
     m = target.basis.shape[0]
-    means = (mean, 0.5 * mean, mean - spread)
+    down = np.ones(1) if target.design is None else target.design.mean(axis=0)  # of orthogonal columns
+    means = (mean, 0.5 * mean, mean - spread * down)
     variances = (given,) if given is not None else (t, 0.2 * spread**2 + 0.1)
     tilts = (0.0, -1.0) if m else (0.0,)
-    rows = [[a, b, *([c] * m)] for a in means for b in variances for c in tilts]
+    rows = [[*a, b, *([c] * m)] for a in means for b in variances for c in tilts]
     if target.basis.shape[1] > 10:  # smooth weights: theta scales log p, a tilt of one is a lot
-        rows = [[a, b, *(0.3 * c for c in rest)] for a, b, *rest in rows]
+        n = target.p + 1
+        rows = [[*row[:n], *(0.3 * c for c in row[n:])] for row in rows]
     return np.array(rows, dtype=np.float64)
 
 

@@ -251,12 +251,6 @@ class Weighted:
         hessian[:, p:, p:] = curve[:, :, 1:, 1:].sum(axis=1)
         return Derivatives(value.sum(axis=1), gradient, hessian)
 
-    def scores(self, x: FloatArray) -> FloatArray:
-        """Return each study's gradient at one point (P,), as rows (k, P)."""
-        slope = self._local(x[None])[1][0]
-        X = np.ones((len(self.yi), 1)) if self.design is None else self.design
-        return np.concatenate([slope[:, :1] * X, slope[:, 1:]], axis=1)
-
     def _unpack(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         p = self.p
         mu = x[:, :1] if self.design is None else x[:, :p] @ self.design.T
