@@ -237,7 +237,7 @@ def test_tables_are_copied_with_tabs_and_without_formulas(opened: Opened) -> Non
     box = opened.show("groups-depression")
     box.evaluate("box => { box.querySelector('tbody th').textContent = '=HYPERLINK(1)'; }")
     box.get_by_role("button", name="Copy table").click()
-    opened.page.wait_for_function("document.querySelector('#groups-depression .told').textContent !== ''")
+    box.locator(".told:not(:empty)").wait_for(state="attached")
     text = opened.page.evaluate("navigator.clipboard.readText()")
     lines = text.splitlines()
     assert lines[0].split("\t")[:3] == ["Group", "Effects", "People"]

@@ -83,7 +83,39 @@ def test_styles_become_classes_and_colours_properties() -> None:
 
 
 def test_numbers_are_cut_to_hundredths() -> None:
-    assert 'd="M 1.23 -.5 L 3 0"' in made('<path d="M 1.234567 -0.501234 L 3.000001 0.0001"/>')
+    assert 'd="M1.23 -.5L3 0"' in made('<path d="M 1.234567 -0.501234 L 3.000001 0.0001"/>')
+
+
+BOX = '<path d="M {0} 0 L {1} 0 L {1} 5 L {0} 5 z" style="{2}"/>'
+
+
+def test_upright_rectangles_are_written_by_their_sides() -> None:
+    assert 'd="M1 0H2V5H1z"' in made(BOX.format(1, 2, ""))
+    for other in ("M 1 0 L 2 0 L 2 5 L 1 4 z", "M 1 0 L 2 1 L 2 5 L 1 5 z", "M 1 0 L 2 0 L 2.5 5 L 1 5 z"):
+        assert "H" not in made(f'<path d="{other}"/>')
+
+
+def test_rectangles_of_one_class_in_a_row_become_one_path() -> None:
+    red, blue = "fill: #ff0000", "fill: #0000ff"
+    out = made("".join(BOX.format(i, i + 1, red if i < 3 else blue) for i in range(5)))
+    assert re.findall(r'<path d="([^"]*)"', out) == [
+        "M0 0H1V5H0zM1 0H2V5H1zM2 0H3V5H2z",
+        "M3 0H4V5H3zM4 0H5V5H4z",
+    ]
+    between = made(BOX.format(0, 1, red) + "<text>a</text>" + BOX.format(1, 2, red))
+    assert re.findall(r"<(path|text)", between) == ["path", "text", "path"]
+
+
+@pytest.mark.parametrize("style", ["fill: #ff0000; fill-opacity: 0.5", "opacity: 0.5", "fill-rule: evenodd"])
+def test_rectangles_that_shine_through_stay_apart(style: str) -> None:
+    assert made(BOX.format(0, 1, style) + BOX.format(0, 1, style)).count("<path") == 2
+    key, value = style.rsplit("; ", 1)[-1].split(": ")
+    one = f'<path d="M 0 0 L 1 0 L 1 5 L 0 5 z" fill="#ff0000" {key}="{value}"/>'
+    assert made(one + one).count("<path") == 2
+
+
+def test_rectangles_that_run_the_other_way_stay_apart() -> None:
+    assert made(BOX.format(0, 2, "fill: #ff0000") + BOX.format(1, 0, "fill: #ff0000")).count("<path") == 2
 
 
 def test_text_is_escaped_once() -> None:

@@ -11,7 +11,7 @@ from mtmeta.effects.select import in_scope, select_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MissingEvidence", "missing_evidence"]
+__all__ = ["STATUS", "MissingEvidence", "missing_evidence"]
 
 STATUS = ("pooled", "left out", "no usable result", "not recorded")
 

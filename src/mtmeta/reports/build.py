@@ -30,6 +30,7 @@ from mtmeta.reports.document import (
 from mtmeta.reports.explorer import explorer_section
 from mtmeta.reports.findings import findings_section, findings_table
 from mtmeta.reports.locked import Locked
+from mtmeta.reports.multiverse_section import multiverse_sections
 from mtmeta.reports.plain import plain_section
 from mtmeta.reports.plan import plan_section
 from mtmeta.reports.prose_analysis import prose_section
@@ -44,6 +45,7 @@ from mtmeta.reports.sections import (
 )
 from mtmeta.reports.selective import missing_section
 from mtmeta.reports.tables import trials_section
+from mtmeta.reports.unreported import unreported_section
 from mtmeta.reports.words import count
 
 __all__ = ["report_of"]
@@ -117,7 +119,9 @@ def _analysis(run: AnalysisRun, locked: Locked, certainty: Certainty, frozen: Fr
         bayes_section(run, locked),
         explorer_section(run),
         sensitivity_section(run),
+        *multiverse_sections(run),
         missing_section(run),
+        unreported_section(run),
         plan_section(run, frozen),
         prose_section(run, locked, certainty=certainty),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mtmeta.figures.layout.plot import GridLayout
 
 __all__ = [
+    "curve_layouts",
     "extremes",
     "joint_test",
     "multiverse_layout",
@@ -271,6 +273,13 @@ def multiverse_layout(run: MultiverseRun, curve: Curve | None = None, *, style: 
     )
 
 
+def curve_layouts(run: MultiverseRun) -> Iterator[tuple[str, GridLayout]]:
+    """Yield the curve of each measure with the name of its file: a further measure has its code there."""
+    for code, curve in run.curves.items():
+        suffix = "" if curve is run.main else f"-{code.lower()}"
+        yield f"{run.analysis.name}-multiverse{suffix}", multiverse_layout(run, curve)
+
+
 def save_multiverse(
     run: MultiverseRun, folder: Path, *, formats: tuple[str, ...] = ("svg", "pdf", "png"), dpi: float = 300
 ) -> tuple[Path, ...]:
@@ -283,11 +292,9 @@ def save_multiverse(
     from mtmeta.figures.layout.words import alt_text
 
     written: list[Path] = []
-    for code, curve in run.curves.items():
-        layout = multiverse_layout(run, curve)
+    for name, layout in curve_layouts(run):
         figure = draw_plot(layout, plot_axes(layout)).get_figure(root=True)
         assert figure is not None
-        suffix = "" if curve is run.main else f"-{code.lower()}"
-        path = folder / f"{run.analysis.name}-multiverse{suffix}"
+        path = folder / name
         written += save(figure, path, formats=formats, dpi=dpi, alt=alt_text(layout), layout=layout)
     return tuple(written)

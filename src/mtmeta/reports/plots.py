@@ -78,6 +78,11 @@ def report_layouts(run: AnalysisRun) -> Iterator[tuple[str, AnyLayout]]:
     for part, layout in (("funnel", funnel_of(run)), ("posterior", posterior_of(run))):
         if layout is not None:
             yield f"{name}-{part}", layout
+    if run.analysis.multiverse is not None:
+        from mtmeta.audit.multiverse import run_multiverse
+        from mtmeta.reports.multiverse import curve_layouts
+
+        yield from curve_layouts(run_multiverse(run.analysis, run.studies))
 
 
 def layout_svg(layout: AnyLayout) -> str:

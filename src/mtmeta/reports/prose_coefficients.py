@@ -253,8 +253,7 @@ def _together(result: MultivariateResult, n: Numbers) -> Parts:
     rho = result.rho.to_numpy(dtype=np.float64)
     at = {name: i for i, name in enumerate(result.levels)}
     for a, b, words in pairs:
-        if (
-            min(tau2[a], tau2[b]) > 1e-10 * result.unit**2
-        ):  # beside a variance of 0 there is no correlation to tell
+        # beside a variance of 0 there is no correlation to tell
+        if min(tau2[a], tau2[b]) > 1e-10 * result.unit**2:
             parts += [f", correlation {words} ", n.two(float(rho[at[a], at[b]]))]
     return parts

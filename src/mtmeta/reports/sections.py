@@ -40,6 +40,7 @@ __all__ = [
     "place_of",
     "pooled_studies",
     "question_section",
+    "readable",
     "rows_of",
 ]
 
@@ -106,13 +107,13 @@ def answer_blocks(run: AnalysisRun, locked: Locked) -> tuple[Block, ...]:
     else:
         parts += [f"{level} prediction interval ", *locked.interval("today/pi"), ". "]
     out: list[Block] = [Paragraph(spans(*parts))]
-    out += [Note.of(_readable(text, run), kind="warning") for text in run.warnings]
+    out += [Note.of(readable(text, run), kind="warning") for text in run.warnings]
     if analysis.note:
         out.append(Note.of(analysis.note))
     return tuple(out)
 
 
-def _readable(text: str, run: AnalysisRun) -> str:
+def readable(text: str, run: AnalysisRun) -> str:
     """Make a warning a sentence, with trials by the names that readers know."""
     pooled = set(run.effects.study)
     labels = {study.id: study.label for study in run.studies if study.id in pooled}

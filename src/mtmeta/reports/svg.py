@@ -39,6 +39,10 @@ _LOCAL = re.compile(r"url\(#([\w.-]+)\)", re.ASCII)
 _PIXELS = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]+")
 _DECIMALS = re.compile(r"-?\d*\.\d+(?:e-?\d+)?")
 _NO_TURN = re.compile(r"rotate\(-?0(?:\.0+)?[\s,\d.-]*\)")
+_AROUND = re.compile(r" ?([MLHVCSQTAZmlhvcsqtaz]) ?")
+_UPRIGHT = re.compile(r"M(\S+) (\S+?)L(\S+) \2L\3 (\S+?)L\1 \4z")
+_BOX = re.compile(r'<path d="(M([-\d.]+) ([-\d.]+)H([-\d.]+)V([-\d.]+)H[-\d.]+z)(" class="s\d+"/>)')
+_NOT_JOINED = re.compile("opacity|fill-rule")
 _ROW = re.compile(r"row-[\w.-]+", re.ASCII)
 
 
@@ -146,11 +150,34 @@ def _rounded(text: str) -> str:
     return " ".join(_DECIMALS.sub(short, text).split())
 
 
+def _path(text: str) -> str:
+    """Write a rounded path without idle blanks, and the sides of an upright rectangle as such."""
+    return _UPRIGHT.sub(r"M\1 \2H\3V\4H\1z", _AROUND.sub(r"\1", text))
+
+
 def _children(parent: ET.Element, name: str, inks: Inks) -> Iterator[str]:
+    """Yield the children's markup; opaque rectangles of one class that follow each other become one path."""
+    joined = ""
+    last: tuple[str, bool] | None = None  # end of the open path, and which way its rectangles run
     for child in parent:
         tag = child.tag.removeprefix(_SVG) if isinstance(child.tag, str) else ""
-        if tag in _ELEMENTS and tag != "svg":
-            yield _element(child, tag, name, inks)
+        if tag not in _ELEMENTS or tag == "svg":
+            continue
+        text = _element(child, tag, name, inks)
+        box = None if _NOT_JOINED.search(f"{child.keys()} {child.get('style', '')}") else _BOX.fullmatch(text)
+        if box is not None:
+            x, y, across, down = (float(part) for part in box.groups()[1:5])
+            kind = (box[6], (across > x) == (down > y))
+            if kind == last:
+                joined += box[1]
+                continue
+        if last is not None:
+            yield joined + last[0]
+        joined, last = ("", None) if box is None else (f'<path d="{box[1]}', kind)
+        if box is None:
+            yield text
+    if last is not None:
+        yield joined + last[0]
 
 
 def _element(element: ET.Element, tag: str, name: str, inks: Inks) -> str:
@@ -175,6 +202,7 @@ def _attributes(element: ET.Element, tag: str, name: str, inks: Inks) -> dict[st
     for key, value in element.attrib.items():
         if key in _GEOMETRY and _PLAIN.fullmatch(value):
             kept = _NO_TURN.sub("", _rounded(value)).strip()
+            kept = _path(kept) if key == "d" else kept
             if kept:
                 out[key] = kept
         elif key in _PAINT and _VALUE.fullmatch(value):
