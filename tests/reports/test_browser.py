@@ -67,9 +67,9 @@ class Opened:
     def show(self, identity: str) -> Any:
         """Scroll to a part, wait until it is set up, and return it."""
         self.page.evaluate("id => document.getElementById(id).scrollIntoView()", identity)
-        self.page.wait_for_function(
-            "id => document.getElementById(id).closest('main > section').querySelector('.tools') !== null",
-            arg=identity,
+        # not wait_for_function: it polls with eval, which the page's policy forbids
+        self.page.locator(f"main > section:is(#{identity}, :has(#{identity})) .tools").first.wait_for(
+            state="attached"
         )
         return self.page.locator(f"#{identity}")
 
@@ -323,7 +323,7 @@ def test_tab_reaches_every_control(browser: Any, runs: dict[str, AnalysisRun], t
     path = tmp_path / "one.html"
     path.write_text(html_page(report_of([runs["schizophrenia-panss"]])), encoding="utf-8")
     it = Opened(browser, path)
-    it.page.wait_for_function("document.querySelector('.tools') !== null")
+    it.page.locator(".tools").first.wait_for(state="attached")
     it.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     it.page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     wanted = it.page.evaluate(

@@ -74,6 +74,7 @@ def test_a_place_that_cannot_be_written_is_told(runs: dict[str, AnalysisRun], tm
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
+@pytest.mark.slow
 def test_a_killed_run_leaves_the_old_page(tmp_path: Path) -> None:
     """Kill the command at ten moments from its start to its end; the page is the old or the new one."""
     old = tmp_path / "index.html"
