@@ -165,4 +165,4 @@ def test_ten_thousand_trials(tmp_path: Path) -> None:
     assert "10000 effects are too many for a forest plot" in page
     assert page.count('<th scope="row"') > 10_000
     assert "<b>" not in page
-    assert [f.suffix for f in files] == [".html", ".md", ".tex"]
+    assert [f.suffix for f in files] == [".html", ".md", ".json", ".tex", ".bib"]
