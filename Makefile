@@ -37,7 +37,7 @@ run: setup
 test: setup-dev
 	$(PY) -m pytest -m "$(QUICK)"
 
-test-all: setup-dev
+test-all: setup-all
 	$(PY) -m pytest
 
 lint: setup-dev
