@@ -143,6 +143,26 @@ def subsets(size: Size) -> Case:
     )
 
 
+def all_subsets_of_twenty(size: Size) -> Case:
+    """A million fits, in compiled code where numba is installed, and in numpy."""
+    k = 20 if size.batch == FULL.batch else 8
+    table = mt.EffectSizes.of(*(values[0] for values in simulated(k)), measure="SMD")
+    model = mt.RandomEffects(ci="Wald")
+
+    def compiled() -> Contender:
+        mt.gosh(model, table.subset(range(2)), compiled=True)  # loads the code, or makes it once
+        return lambda: mt.gosh(model, table, compiled=True)
+
+    fast, absent = peers({"mtmeta, compiled by numba": ("numba", compiled)})
+    return Case(
+        "gosh20",
+        f"REML fits of all {2**k - 1:,} subsets",
+        {**fast, "mtmeta in numpy": lambda: mt.gosh(model, table, compiled=False)},
+        3.0 if fast else 15.0,
+        absent,
+    )
+
+
 def flips(size: Size) -> Case:
     return refits(
         "permutation",
@@ -312,6 +332,7 @@ CASES: dict[str, Callable[[Size], Case]] = {
     "many": many,
     "cochrane": cochrane,
     "gosh": subsets,
+    "gosh20": all_subsets_of_twenty,
     "permutation": flips,
     "moderators": shuffles,
     "multilevel": multilevel,

@@ -13,6 +13,7 @@ from mtmeta.diagnostics.refit import BoolArray, Fittable, FloatArray, batched, r
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import check_choice
+from mtmeta.models.compiled import pays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ def gosh(
     seed: int = 0,
     cluster: Cluster = None,
     progress: Progress | None = None,
+    compiled: bool | None = None,
 ) -> pd.DataFrame:
     """Pool all subsets of the effects, or a random sample of them.
 
@@ -51,6 +53,10 @@ def gosh(
         So many processes, or a Dask cluster; the answer is the same bit for bit.
     progress : callable, optional
         Called with the chunks of subsets done and their number.
+    compiled : bool, optional
+        Whether CommonEffect and RandomEffects go through compiled code (numba, extra ``fast``), which gives
+        the same to 1e-12; None: where that is installed here and there are subsets enough to pay for loading
+        it (210,000 of 20 effects). Whoever works must have what this process decides for.
 
     Returns
     -------
@@ -63,7 +69,7 @@ def gosh(
     ModelError
         One effect; all subsets of more than 20.
     UsageError
-        A number of subsets below 1, or neither a number nor "all".
+        A number of subsets below 1, or neither a number nor "all"; compiled code asked for without numba.
 
     Notes
     -----
@@ -99,7 +105,7 @@ def gosh(
     members = np.empty((k, total), dtype=np.bool_)
     slim = replace(es, columns=None, moderators=None) if batched(model) else es  # less to send
     done = 0
-    work = partial(_fit_piece, model, slim)
+    work = partial(_fit_piece, model, slim, batched(model) and pays(total, k, compiled))
     for piece, answers in zip(
         pieces, in_chunks(work, pieces, cluster=cluster, progress=progress), strict=True
     ):
@@ -140,9 +146,9 @@ def _members(k: int, piece: _Piece) -> BoolArray:
     return present[:size]
 
 
-def _fit_piece(model: Fittable, es: EffectSizes, piece: _Piece) -> FloatArray:
+def _fit_piece(model: Fittable, es: EffectSizes, compiled: bool, piece: _Piece) -> FloatArray:
     """Pool the subsets of a piece: estimate, tau2, i2, k in rows."""
-    fits = refit(model, es, _members(es.k, piece), intervals=False)
+    fits = refit(model, es, _members(es.k, piece), intervals=False, compiled=compiled)
     return np.stack([getattr(fits, name) for name in _VALUES])
 
 

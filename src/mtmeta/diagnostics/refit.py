@@ -56,7 +56,13 @@ def batched(model: Fittable) -> TypeGuard[CommonEffect | RandomEffects]:
 
 
 def refit(
-    model: Fittable, es: EffectSizes, present: BoolArray, *, level: float = 0.95, intervals: bool = True
+    model: Fittable,
+    es: EffectSizes,
+    present: BoolArray,
+    *,
+    level: float = 0.95,
+    intervals: bool = True,
+    compiled: bool | None = None,
 ) -> Refits:
     """Fit `model` to subsets of the effects.
 
@@ -70,6 +76,8 @@ def refit(
         Of the intervals.
     intervals : bool, default True
         Whether they are wanted; without, their ends are NaN for models that go in batches.
+    compiled : bool, optional
+        Whether such batches go through compiled code, see :func:`mtmeta.models.kernel.fit`.
 
     Returns
     -------
@@ -78,10 +86,10 @@ def refit(
     if not batched(model):
         return _one_by_one(model, es, present, level)
     if isinstance(model, RandomEffects) and isinstance(model.tau2, str):
-        fits = kernel.fit(es.yi, es.vi, method=model.tau2, present=present)
+        fits = kernel.fit(es.yi, es.vi, method=model.tau2, present=present, compiled=compiled)
     else:
         given = float(model.tau2) if isinstance(model, RandomEffects) else 0.0
-        fits = kernel.fit(es.yi, es.vi, tau2=np.full(len(present), given), present=present)
+        fits = kernel.fit(es.yi, es.vi, tau2=np.full(len(present), given), present=present, compiled=compiled)
     return answers(model, fits, level=level if intervals else None)
 
 

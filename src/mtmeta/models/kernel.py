@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mtmeta.models.compiled import fit_compiled, pays
 from mtmeta.models.stack import (
     BoolArray,
     FloatArray,
@@ -111,6 +112,7 @@ def fit(
     design: npt.ArrayLike | None = None,
     present: npt.ArrayLike | None = None,
     tau2: npt.ArrayLike | None = None,
+    compiled: bool | None = None,
 ) -> KernelFit:
     """Fit one or many random-effects models.
 
@@ -127,6 +129,9 @@ def fit(
         Which effects take part in a row; values elsewhere are ignored (but must be numbers).
     tau2 : float or array_like (B,), optional
         A given tau2 >= 0; nothing is estimated then. 0 is the common-effect model.
+    compiled : bool, optional
+        Whether rows without a design go through compiled code (numba, extra ``fast``); None: batches of four
+        million effects and more, if it is installed and the environment does not say ``MTMETA_COMPILED=0``.
 
     Returns
     -------
@@ -137,7 +142,7 @@ def fit(
     ModelError
         Fewer effects than coefficients, a design without full rank, variances over 100 orders of magnitude.
     UsageError
-        An unknown method.
+        An unknown method; compiled code asked for without numba.
 
     Notes
     -----
@@ -163,6 +168,11 @@ def fit(
     mask = None if present is None else np.asarray(present, dtype=np.bool_)
     rows = _rows(y, v, X, mask)
     given = None if tau2 is None else np.broadcast_to(np.asarray(tau2, dtype=np.float64), (rows,))
+    if X is None and pays(rows, y.shape[-1], compiled):
+        done = fit_compiled(y, v, mask, rows=rows, method=method, tau2=given)
+        if done is not None:
+            t, mean, variance, q, rss, vt, ml, reml, n = done
+            return KernelFit(t, mean[:, None], variance[:, None, None], q, rss, vt, ml, reml, n, 1)
     chunks = _chunks(y, X, rows, mask)
     if len(chunks) == 1:
         return _fit_at(y, v, X, mask, slice(0, rows), method, given)
