@@ -103,6 +103,8 @@ _NAMES: dict[str, str] = {
     "Peto": "models.events",
     "CountsModel": "models.glmm",
     "RateCounts": "models.glmm",
+    "GroupCounts": "models.one_group",
+    "OneGroupModel": "models.one_group",
     "ExactOddsRatio": "models.exact",
     "MetaRegression": "models.regression",
     "Multilevel": "models.dependent",

@@ -150,6 +150,7 @@ from mtmeta.models.exact import ExactOddsRatio as ExactOddsRatio
 from mtmeta.models.glmm import CountsModel as CountsModel, RateCounts as RateCounts
 from mtmeta.models.location_scale import LocationScale as LocationScale
 from mtmeta.models.multivariate import Multivariate as Multivariate
+from mtmeta.models.one_group import GroupCounts as GroupCounts, OneGroupModel as OneGroupModel
 from mtmeta.models.permutation import permutation_test as permutation_test
 from mtmeta.models.pool import (
     CommonEffect as CommonEffect,

@@ -39,6 +39,8 @@ _NAMES = {
     "lme4",
     "BiasedUrn",
     "g",
+    "family",
+    "metadat",
 }
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Hypergeometric",
     "Likelihood",
     "Maximum",
+    "Poisson",
     "TwoBinomials",
     "TwoPoissons",
     "at_tau",
@@ -38,6 +39,7 @@ __all__ = [
 _STEP = 0.15  # of the trapezoidal rule in t, at most
 _DIGITS = 30.0  # natural logarithm of the accuracy that a smaller step is chosen for
 _REACH = 12.0  # standard deviations of the normal that are covered on either side of the mode
+_FALL = 4.0  # of u, over which exp(-exp(u)) goes from 1 to nothing
 _ROUNDS = 100
 _TAU = (0.02, 0.05, 0.1, 0.18, 0.3, 0.45, 0.65, 0.9, 1.25, 1.7, 2.3, 3.2, 4.5, 6.5, 9.0)
 
@@ -95,6 +97,30 @@ class Binomial:
         p = special.expit(eta)
         constant = special.gammaln(m + 1) - special.gammaln(x + 1) - special.gammaln(m - x + 1)
         return Terms(constant + x * eta - m * np.logaddexp(0.0, eta), x - m * p, -m * p * (1.0 - p))
+
+
+@dataclass(frozen=True)
+class Poisson:
+    """``x ~ Poisson(t exp(u))``: rates of one group."""
+
+    x: FloatArray
+    t: FloatArray
+
+    @property
+    def k(self) -> int:
+        """Number of studies."""
+        return len(self.x)
+
+    def start(self) -> tuple[float, None]:
+        """Return the log rate of the sums."""
+        return math.log((float(self.x.sum()) + 0.5) / float(self.t.sum())), None
+
+    def terms(self, u: FloatArray, a: FloatArray | None) -> Terms:
+        """Evaluate g at log rates (k, J)."""
+        x = self.x[:, None]
+        eta = u + np.log(self.t)[:, None]
+        rate = np.exp(np.minimum(eta, 300.0))
+        return Terms(x * eta - rate - special.gammaln(x + 1), x - rate, -rate)
 
 
 @dataclass(frozen=True)
@@ -219,7 +245,7 @@ class TwoPoissons:
         for x, t, sign in ((self.x1, self.t1, 0.5), (self.x2, self.t2, -0.5)):
             eta = base + sign * u + np.log(t)[:, None]
             x = x[:, None]
-            rate = np.exp(np.minimum(eta, 700.0))
+            rate = np.exp(np.minimum(eta, 300.0))
             parts.append((x * eta - rate - special.gammaln(x + 1), x - rate, -rate))
         return _two(parts)
 
@@ -255,8 +281,11 @@ def integrate(likelihood: Likelihood, theta: float, tau: float, a: FloatArray | 
     base = None if a is None else a[:, None]
     mode, width = _mode(likelihood, theta, tau, base)
     reach = math.asinh(_REACH / float(width.min()))
-    # the likelihood of a count is analytic for |Im u| below pi, which a large tau brings near in t
-    near = math.asinh(0.6 * math.pi / max(tau * float(width.max()), 1e-9))
+    # beside the real axis a count's likelihood does not grow up to |Im u| = pi/2; how near in t that is
+    # depends on how far u goes before the integrand is nothing: by _FALL where a 0 leaves one side flat
+    size = tau * float(width.max())
+    far = math.hypot(size, min(_FALL, _REACH * size))
+    near = math.asin(min(1.0, 0.5 * math.pi / max(far, 1e-9)))
     step = min(_STEP, 2.0 * math.pi * near / _DIGITS)
     t = np.linspace(-reach, reach, 2 * math.ceil(reach / step) + 1)
     z = mode + width * np.sinh(t)
@@ -385,13 +414,24 @@ def maximise(likelihood: Likelihood) -> Maximum:
     if pulls[-1] * points[-1].tau > noise and points[-1].at.value >= max(p.at.value for p in points) - 1e-9:
         raise ModelError(
             "the between-study variance has no finite estimate: the likelihood still rises at "
-            f"tau = {points[-1].tau:g}; too few studies have events in both groups"
+            f"tau = {points[-1].tau:g}; too few studies limit it (of two groups, too few have events in both)"
         )
     found = [points[0]] if pulls[0] <= noise else []
     for low, high in pairwise(points):
         if low.pull > 0.0 >= high.pull and not (low.tau == 0.0 and low.pull <= noise):
-            tau = brentq(
-                lambda t, low=low: at_tau(likelihood, t, low).pull, low.tau, high.tau, xtol=1e-13, rtol=1e-13
-            )
-            found.append(at_tau(likelihood, float(tau), low))
+            found.append(_between(likelihood, low, high))
     return max(found, key=lambda one: one.at.value)
+
+
+def _between(likelihood: Likelihood, low: Maximum, high: Maximum) -> Maximum:
+    """Return the maximum over tau between two points of its profile, rising at the first only."""
+
+    def pull(tau: float) -> float:
+        return at_tau(likelihood, tau, low).pull
+
+    # from another start a pull of nearly 0 may have the other sign
+    if pull(low.tau) <= 0.0:
+        return low
+    if pull(high.tau) > 0.0:
+        return high
+    return at_tau(likelihood, float(brentq(pull, low.tau, high.tau, xtol=1e-13, rtol=1e-13)), low)

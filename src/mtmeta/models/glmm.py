@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ __all__ = ["CountsModel", "CountsResult", "RateCounts"]
 
 Kind = Literal["CM.EL", "CM.AL", "UM.FS"]
 _KINDS = ("CM.EL", "CM.AL", "UM.FS")
+_NAMES = {"OR": "log OR", "IRR": "log IRR", "PLO": "log odds", "IRLN": "log rate"}
 _FARTHEST = 20.0  # largest tau that an interval is followed to
 
 
@@ -105,6 +106,29 @@ class RateCounts:
     def __repr__(self) -> str:
         events, time = float((self.x1 + self.x2).sum()), float((self.t1 + self.t2).sum())
         return f"RateCounts(k={self.k}, {events:g} events in {time:g} units of time)"
+
+
+class Counted(Protocol):
+    """Counts of k studies, of any kind."""
+
+    @property
+    def k(self) -> int:
+        """Number of studies."""
+        ...
+
+
+class CountsConfig(Protocol):
+    """What the result says of its model."""
+
+    @property
+    def kind(self) -> str:
+        """Code of the likelihood."""
+        ...
+
+    @property
+    def random(self) -> bool:
+        """Whether tau2 was estimated."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -189,24 +213,24 @@ class CountsModel:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CountsResult:
-    """A pooled ratio from a model of counts. Frozen.
+    """A pooled ratio, or a pooled odds or rate of one group, from a model of counts. Frozen.
 
     Attributes
     ----------
-    counts : EventCounts or RateCounts
-    model : CountsModel
+    counts : EventCounts, RateCounts or GroupCounts
+    model : CountsModel or OneGroupModel
     measure : Measure
-        OR or IRR; estimates are logarithms.
+        OR, IRR, PLO or IRLN; estimates are logarithms, `measure.back` takes them to the scale people read.
     informative : int
-        Studies that say something of the ratio.
+        Studies that say something of it.
     likelihood : Likelihood
         Of those studies.
     best : Maximum
         Where it is highest.
     """
 
-    counts: EventCounts | RateCounts
-    model: CountsModel
+    counts: Counted
+    model: CountsConfig
     measure: Measure
     informative: int
     likelihood: Likelihood = field(repr=False)
@@ -222,7 +246,7 @@ class CountsResult:
 
     @property
     def estimate(self) -> float:
-        """Pooled log ratio theta."""
+        """Pooled log ratio (of one group: log odds or log rate) theta."""
         return self.best.theta
 
     @property
@@ -323,7 +347,11 @@ class CountsResult:
 
         low, high = self.ci()
         pi_low, pi_high = self.pi() if self.model.random else (math.nan, math.nan)
-        row = {"measure": self.measure.code, "model": f"CountsModel {self.model.kind}", "k": self.k}
+        row = {
+            "measure": self.measure.code,
+            "model": f"{type(self.model).__name__} {self.model.kind}",
+            "k": self.k,
+        }
         numbers = {
             "estimate": self.estimate,
             "se": self.se,
@@ -343,17 +371,19 @@ class CountsResult:
         """Sentences for a methods section, with sources."""
         exact = "exact noncentral hypergeometric likelihood given both margins (van Houwelingen et al. 1993)"
         binomial = "binomial likelihood of the events given their total (Stijnen et al. 2010)"
+        ratio = self.measure.code in ("OR", "IRR")
+        people = self.measure.code in ("OR", "PLO")
         kind = {
-            "CM.EL": exact if self.measure.code == "OR" else binomial,
+            "CM.EL": exact if people else binomial,
             "CM.AL": f"{binomial}, which approximates the exact one for rare events",
-            "UM.FS": "binomial likelihood with a fixed baseline for each study"
-            if self.measure.code == "OR"
-            else "Poisson likelihood with a fixed baseline for each study",
+            "UM.FS": f"{'binomial' if people else 'Poisson'} likelihood with a fixed baseline for each study",
+            "one group": f"{'binomial' if people else 'Poisson'} likelihood (Stijnen et al. 2010)",
         }[self.model.kind]
+        what = "log ratio" if ratio else _NAMES[self.measure.code]
         between = (
-            f"log ratios normal between studies, tau2 = {self.tau2:.3g}"
+            f"{what if what.endswith('s') else f'{what}s'} normal between studies, tau2 = {self.tau2:.3g}"
             if self.model.random
-            else "one log ratio common to all studies"
+            else f"one {what} common to all studies"
         )
         aside = self.k - self.informative
         note = f" {aside} of {self.k} studies say nothing of the ratio." if aside else ""
@@ -366,9 +396,14 @@ class CountsResult:
         low, high = self.ci()
         spread = f", tau2 = {self.tau2:.3f}" if self.model.random else ", no random effects"
         return (
-            f"CountsModel ({self.model.kind}): log {self.measure} {self.estimate:.3f} "
+            f"{self._title}: {_NAMES[self.measure.code]} {self.estimate:.3f} "
             f"[{low:.3f}, {high:.3f}], k = {self.k}{spread}"
         )
+
+    @property
+    def _title(self) -> str:
+        name = type(self.model).__name__
+        return name if self.model.kind == "one group" else f"{name} ({self.model.kind})"
 
     def _repr_html_(self) -> str:
         low, high = self.ci()
@@ -383,7 +418,7 @@ class CountsResult:
         if self.informative < self.k:
             rows.append(("Studies without information", str(self.k - self.informative)))
         body = "".join(f"<tr><th>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>" for a, b in rows)
-        return f"<table><caption>CountsModel ({self.model.kind})</caption>{body}</table>"
+        return f"<table><caption>{html.escape(self._title)}</caption>{body}</table>"
 
 
 # likelihoods -----------------------------------------------------------------------------------------------

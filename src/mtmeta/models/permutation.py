@@ -216,7 +216,7 @@ def _flip(
     seed: int | np.random.Generator,
 ) -> PermutationResult:
     ci = "Wald" if isinstance(model, CommonEffect) else model.ci
-    if ci in ("IQWiG", "PL"):
+    if ci in ("IQWiG", "KR", "PL"):
         raise UsageError(
             f"a permutation test has no use for ci={ci!r}; use 'Wald', 'HKSJ', 'HKSJ-floor' or 'auto'"
         )

@@ -12,13 +12,14 @@ from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import UsageError
 from mtmeta.measures import check_choice
 from mtmeta.models import intervals
+from mtmeta.models.kenward_roger import kenward_roger
 from mtmeta.models.kernel import KernelFit, fit
 from mtmeta.models.result import PoolModel, PoolResult, at_least
 from mtmeta.models.tau2 import Tau2Method, tau2_method
 
 __all__ = ["CI_METHODS", "CommonEffect", "HenmiCopas", "IVhet", "PoolResult", "RandomEffects"]
 
-MeanInterval = Literal["auto", "Wald", "HKSJ", "HKSJ-floor", "IQWiG", "PL"]
+MeanInterval = Literal["auto", "Wald", "HKSJ", "HKSJ-floor", "IQWiG", "KR", "PL"]
 CI_METHODS: tuple[str, ...] = get_args(MeanInterval)
 
 
@@ -56,7 +57,7 @@ class RandomEffects:
     tau2 : {"REML", "DL", "DL2", "HE", "HS", "HSk", "SJ", "ML", "EB", "PM", "PMM"} or float
         Estimator of the between-study variance (:func:`mtmeta.models.tau2.estimate`), or its given value.
         HO, CA and VC are taken for HE, MP for PM.
-    ci : {"auto", "Wald", "HKSJ", "HKSJ-floor", "IQWiG", "PL"}
+    ci : {"auto", "Wald", "HKSJ", "HKSJ-floor", "IQWiG", "KR", "PL"}
         Interval and test of the mean.
 
         - "Wald": normal quantiles (metafor ``test="z"``).
@@ -65,6 +66,8 @@ class RandomEffects:
         - "auto": HKSJ when k > 2 and tau2 > 0, else Wald; ``ci_method`` and ``note`` say what was done.
         - "IQWiG": HKSJ, but HKSJ-floor when the 95% interval of HKSJ is narrower than that of Wald with DL
           (IQWiG, General Methods 6.1, 2022; ``adhoc.hakn.ci = "IQWiG6"`` of the R package meta).
+        - "KR": Kenward and Roger, for ``tau2="REML"``, as Partlett and Riley (2017) have it
+          (:func:`mtmeta.models.kenward_roger.kenward_roger`; ``method.random.ci = "KR"`` of meta).
         - "PL": profile likelihood, for ``tau2="ML"`` (Hardy and Thompson 1996); the test is the likelihood
           ratio's.
 
@@ -73,7 +76,7 @@ class RandomEffects:
     Raises
     ------
     UsageError
-        Unknown choices, a negative tau2, or "PL" without "ML".
+        Unknown choices, a negative tau2, "PL" without "ML", or "KR" without "REML".
 
     Examples
     --------
@@ -102,6 +105,10 @@ class RandomEffects:
         check_choice("ci", self.ci, CI_METHODS)
         if self.ci == "PL" and self.tau2 != "ML":
             raise UsageError(f"ci='PL' is the profile of the likelihood: use tau2='ML', not {self.tau2!r}")
+        if self.ci == "KR" and self.tau2 != "REML":
+            raise UsageError(
+                f"ci='KR' adjusts for estimating tau2 by REML: use tau2='REML', not {self.tau2!r}"
+            )
 
     def fit(self, es: EffectSizes) -> PoolResult:
         """Pool the effects; see :class:`PoolResult`.
@@ -214,6 +221,8 @@ def _choose(ci: str, es: EffectSizes, one: KernelFit) -> _Choice:
     if ci in ("Wald", "PL"):
         return _Choice(ci, classic, math.inf, note)
     at_least(es.k, 2, f"the interval {ci}")
+    if ci == "KR":
+        return _Choice(ci, *kenward_roger(es.vi, float(one.tau2[0])))
     factor = float(one.scale[0])
     plain = classic * math.sqrt(factor)
     floored = classic * math.sqrt(max(1.0, factor))

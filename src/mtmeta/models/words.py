@@ -28,6 +28,10 @@ _CI = {
         "The interval and the test of the pooled effect are those of Hartung and Knapp (2001) with the "
         "variance factor kept at 1 or above (Knapp and Hartung 2003)."
     ),
+    "KR": (
+        "The interval and the test of the pooled effect are those of Kenward and Roger (1997), as Partlett "
+        "and Riley (2017) use them."
+    ),
     "PL": (
         "The interval and the test of the pooled effect come from the profile likelihood "
         "(Hardy and Thompson 1996)."
