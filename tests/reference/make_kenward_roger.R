@@ -31,5 +31,5 @@ fit_one <- function(y, n, scale) {
 fits <- unlist(lapply(names(sets), function(id) lapply(c(4, 8, 16), function(scale)
   c(list(id = id, scale = scale), fit_one(sets[[id]]$y, sets[[id]]$n, scale)))), recursive = FALSE)
 versions <- list(R = R.version.string, lme4 = as.character(packageVersion("lme4")), pbkrtest = as.character(packageVersion("pbkrtest")))
-writeLines(toJSON(list(versions = versions, fits = fits), auto_unbox = TRUE, digits = NA, pretty = 1), out)
+writeLines(trimws(toJSON(list(versions = versions, fits = fits), auto_unbox = TRUE, digits = NA, pretty = 1)), out)
 cat(length(fits), "fits\n")
