@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -85,3 +89,73 @@ def rscript() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@dataclass
+class Running:
+    """A scheduler and its workers, each a process of its own."""
+
+    folder: Path
+    address: str = ""
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start_worker(self) -> None:
+        """Start one more worker, and wait until there are as many as run here."""
+        from distributed import Client
+
+        loopback = ("--host", "127.0.0.1", "--no-dashboard", "--nthreads", "1", "--no-nanny")
+        log = self.folder / f"w{len(self.workers)}.log"
+        args = (self.address, *loopback, "--local-directory", str(self.folder))
+        self.workers.append(_started("worker", *args, log=log))
+        alive = sum(worker.poll() is None for worker in self.workers)
+        with Client(self.address, set_as_default=False, timeout=60) as client:
+            client.wait_for_workers(alive, timeout=120)
+
+
+def _started(*args: str, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", *args], stdout=out, stderr=subprocess.STDOUT, env={**os.environ}
+        )
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def _running(folder: Path) -> Iterator[Running]:
+    """Start `dask scheduler` and two `dask worker` on loopback; end all of them."""
+    where = folder / "scheduler.json"
+    loopback = ("--host", "127.0.0.1", "--no-dashboard", "--port", "0", "--scheduler-file", str(where))
+    scheduler = _started("scheduler", *loopback, log=folder / "s.log")
+    one = Running(folder)
+    try:
+        one.address = _address(where, folder)
+        for _ in range(2):
+            one.start_worker()
+        yield one
+    finally:
+        for process in (*one.workers, scheduler):
+            _ended(process)
+
+
+def _address(where: Path, folder: Path) -> str:
+    """Wait until the scheduler has said where it listens."""
+    end = time.monotonic() + 120
+    while not where.is_file() or not where.read_text(encoding="utf-8").strip():
+        assert time.monotonic() < end, (folder / "s.log").read_text(encoding="utf-8")
+        time.sleep(0.1)
+    address: str = json.loads(where.read_text(encoding="utf-8"))["address"]
+    return address
+
+
+@pytest.fixture(scope="session")
+def running() -> Callable[[Path], contextlib.AbstractContextManager[Running]]:
+    """Run a Dask cluster of two workers on loopback, with its files in a folder."""
+    return _running

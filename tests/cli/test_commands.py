@@ -295,5 +295,5 @@ def test_multiverse_on_two_processes_says_the_same(project: Path) -> None:
     assert there.stdout == here.stdout
     assert there.stderr == ""  # a pipe gets no progress
     nobody = mtmeta(*args, "--cluster", "tcp://127.0.0.1:9", cwd=project)
-    assert nobody.returncode == 1
+    assert nobody.returncode == 2
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in nobody.stderr

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import builtins
-import contextlib
-import os
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -47,65 +44,18 @@ def curve() -> Multiverse:
     )
 
 
-class Running(NamedTuple):
-    """A scheduler and its workers, each a process of its own."""
+class Running(Protocol):
+    """What tests/conftest.py starts: a scheduler and its workers."""
 
     address: str
     workers: list[subprocess.Popen[bytes]]
 
 
-def _started(*args: str, log: Path) -> subprocess.Popen[bytes]:
-    with log.open("wb") as out:
-        return subprocess.Popen(
-            [sys.executable, "-m", "dask", *args], stdout=out, stderr=subprocess.STDOUT, env={**os.environ}
-        )
-
-
-def _ended(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-@contextlib.contextmanager
-def running(folder: Path) -> Iterator[Running]:
-    """Start `dask scheduler` and two `dask worker` on loopback; end all of them."""
-    where = folder / "scheduler.json"
-    loopback = ("--host", "127.0.0.1", "--no-dashboard")
-    processes = [
-        _started("scheduler", *loopback, "--port", "0", "--scheduler-file", str(where), log=folder / "s.log")
-    ]
-    try:
-        for i in range(2):
-            args = ("--scheduler-file", str(where), "--nthreads", "1", "--no-nanny", "--local-directory")
-            processes.append(_started("worker", *loopback, *args, str(folder), log=folder / f"w{i}.log"))
-        yield Running(_address(where, folder), processes[1:])
-    finally:
-        for process in reversed(processes):
-            _ended(process)
-
-
-def _address(where: Path, folder: Path) -> str:
-    """Wait until both workers have come."""
-    import json
-
-    from distributed import Client
-
-    end = time.monotonic() + 120
-    while not where.is_file() or not where.read_text(encoding="utf-8").strip():
-        assert time.monotonic() < end, (folder / "s.log").read_text(encoding="utf-8")
-        time.sleep(0.1)
-    address: str = json.loads(where.read_text(encoding="utf-8"))["address"]
-    with Client(address, set_as_default=False, timeout=60) as client:
-        client.wait_for_workers(2, timeout=120)
-    return address
+StartCluster = Callable[[Path], AbstractContextManager[Running]]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def cluster(running: StartCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     pytest.importorskip("distributed", reason="the extra mtmeta[cluster] is not installed")
     with running(tmp_path_factory.mktemp("cluster")) as one:
         yield one
@@ -173,7 +123,9 @@ def test_simulations_are_the_same_everywhere(elsewhere: int | str) -> None:
     assert both(None) == both(elsewhere)
 
 
-def test_a_killed_worker_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_worker_costs_nothing(
+    running: StartCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One of two workers is killed after the first chunk; its chunks are done by the other."""
     pytest.importorskip("distributed", reason="the extra mtmeta[cluster] is not installed")
     monkeypatch.setattr(gosh_module, "_CHUNK", 4096)

@@ -14,6 +14,7 @@ from mtmeta.cli.effects import effects
 from mtmeta.cli.export import export
 from mtmeta.cli.figures import figures
 from mtmeta.cli.freeze import freeze
+from mtmeta.cli.gosh import gosh
 from mtmeta.cli.import_ import import_
 from mtmeta.cli.init import init, new
 from mtmeta.cli.multiverse import multiverse
@@ -21,6 +22,7 @@ from mtmeta.cli.pool import pool
 from mtmeta.cli.reconcile import reconcile
 from mtmeta.cli.report import report
 from mtmeta.cli.run import run
+from mtmeta.cli.simulate import simulate
 from mtmeta.cli.verify import verify
 from mtmeta.cli.why import why
 
@@ -61,6 +63,8 @@ for command in (
     effects,
     pool,
     multiverse,
+    gosh,
+    simulate,
     figures,
     report,
     freeze,

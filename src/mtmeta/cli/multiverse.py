@@ -54,7 +54,7 @@ def multiverse(
     from mtmeta.audit.multiverse import run_multiverse
     from mtmeta.cli.console import note, print_json, progress
     from mtmeta.cli.places import project_of
-    from mtmeta.errors import MtmetaError, UsageError
+    from mtmeta.errors import AnalysisError, ModelError, UsageError
     from mtmeta.records.folder import read_studies
     from mtmeta.reports.multiverse import multiverse_summary, save_multiverse
 
@@ -82,7 +82,7 @@ def multiverse(
             if draw:
                 save_multiverse(run, project.figures)
             done.append((run, test))
-        except MtmetaError as error:
+        except (AnalysisError, ModelError) as error:
             failed.append(f"{item.path}: {error}")
     if as_json:
         print_json([multiverse_summary(run, test) for run, test in done])

@@ -6,9 +6,11 @@ are taken in the order of the pieces.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar, Union
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
 
 from mtmeta.errors import ModelError, UsageError
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["Cluster", "Progress", "in_chunks", "who_works"]
+
+_ADDRESS = re.compile(r"(tcp|tls|ucx|ws)://[^/:\s]+:\d+|(tcp|tls|ucx|ws)://\[[0-9a-fA-F:.]+\]:\d+")
+_ANSWERS = 5  # seconds until a scheduler must answer
+_WORKERS = 60  # seconds until it must have a worker; a cluster that grows by need takes its time
 
 Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
@@ -69,9 +75,10 @@ def in_chunks(
     Raises
     ------
     UsageError
-        A `cluster` that is none of these; an address where no scheduler answers; no ``distributed``.
+        A `cluster` that is none of these; an address where no scheduler answers, or one without workers; no
+        ``distributed``.
     ModelError
-        The cluster lost a piece for good (its workers died on it several times).
+        The cluster lost a piece for good (its workers died on it several times), or its scheduler went away.
 
     Examples
     --------
@@ -102,18 +109,33 @@ def _told(answers: Iterator[Answer], total: int, progress: Progress | None) -> I
 def _processes(
     work: Callable[[Piece], Answer], pieces: Sequence[Piece], count: int, progress: Progress | None
 ) -> Iterator[Answer]:
+    import pickle
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
+    # what the work carries along, such as all records, is unpacked once in each process, not for each piece
+    packed = partial(_do, pickle.dumps(work))
     # spawned, not forked: a fork of a process with threads (a client, a terminal's progress) may hang
     with ProcessPoolExecutor(min(count, len(pieces)), mp_context=get_context("spawn")) as pool:
-        yield from _told(pool.map(work, pieces), len(pieces), progress)
+        yield from _told(pool.map(packed, pieces), len(pieces), progress)
+
+
+def _do(work: bytes, piece: Piece) -> Any:
+    return _unpacked(work)(piece)
+
+
+@lru_cache(maxsize=1)
+def _unpacked(work: bytes) -> Callable[[Any], Any]:
+    import pickle
+
+    opened: Callable[[Any], Any] = pickle.loads(work)
+    return opened
 
 
 @contextmanager
 def _client(cluster: Client | str) -> Iterator[Client]:
     try:
-        from distributed import Client
+        from distributed import Client, Security
     except ImportError:
         raise UsageError(
             "a cluster needs the package distributed, which is not installed: pip install 'mtmeta[cluster]'"
@@ -121,13 +143,15 @@ def _client(cluster: Client | str) -> Iterator[Client]:
     if isinstance(cluster, Client):
         yield cluster
         return
-    if not isinstance(cluster, str):
+    if not isinstance(cluster, str) or not _ADDRESS.fullmatch(cluster):
         raise UsageError(
             f"cluster={cluster!r}: give a number of processes, the address of a scheduler such as "
             "'tcp://host:8786', or a distributed.Client"
         )
+    if cluster.startswith("tls:") and Security().get_connection_args("client").get("ssl_context") is None:
+        raise UsageError(f"{cluster} is encrypted, and Dask's configuration names no certificate for that")
     try:
-        client = Client(cluster, timeout=5, set_as_default=False)
+        client = Client(cluster, timeout=_ANSWERS, set_as_default=False)
     except (OSError, ValueError) as why:
         raise UsageError(f"no Dask scheduler answers at {cluster}: {why}") from why
     try:
@@ -139,11 +163,19 @@ def _client(cluster: Client | str) -> Iterator[Client]:
 def _dask(
     client: Client, work: Callable[[Piece], Answer], pieces: Sequence[Piece], progress: Progress | None
 ) -> Iterator[Answer]:
-    """Submit all pieces; those of a worker that dies are given to another by the scheduler."""
+    """Submit all pieces; those of a worker that dies are given to another by the scheduler.
+
+    The work itself is a result on the cluster, sent to each worker once; if it is lost with a worker, the
+    scheduler makes it again.
+    """
+    from concurrent.futures import CancelledError
+
     from distributed import KilledWorker, as_completed
 
-    futures = client.map(work, pieces, pure=False)
+    shared = client.submit(_same, work, pure=False)
+    futures = client.map(_call, [shared] * len(pieces), pieces, pure=False)
     try:
+        _worker_came(client)
         if progress is not None:
             for done, _ in enumerate(as_completed(futures, loop=client.loop), 1):
                 progress(done, len(futures))
@@ -151,5 +183,28 @@ def _dask(
             yield future.result()
     except KilledWorker as why:
         raise ModelError(f"the cluster lost a piece of the work for good: {why}") from why
+    except CancelledError as why:
+        raise ModelError(
+            "the scheduler of the cluster went away before the work was done; start it and run again"
+        ) from why
     finally:
-        client.cancel(futures)
+        if client.status == "running":
+            client.cancel([*futures, shared])
+
+
+def _worker_came(client: Client) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_WORKERS)
+    except TimeoutError as why:
+        where = client.scheduler.address if client.scheduler is not None else "there"
+        raise UsageError(
+            f"the scheduler {where} has had no worker for {_WORKERS} seconds; start some: dask worker {where}"
+        ) from why
+
+
+def _same(work: Callable[[Piece], Answer]) -> Callable[[Piece], Answer]:
+    return work
+
+
+def _call(work: Callable[[Piece], Answer], piece: Piece) -> Answer:
+    return work(piece)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ def _digest(path: Path) -> str:
     return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _minor(package: str) -> str:
-    """Version without the patch level, which shall not move a lock file."""
-    return ".".join(version(package).split(".")[:2])
+@cache
+def _versions() -> dict[str, str]:
+    """Versions behind the numbers, other packages' without the patch level, which shall not move a lock."""
+    minor = {package: ".".join(version(package).split(".")[:2]) for package in ("numpy", "scipy")}
+    return {"mtmeta": version("mtmeta"), **minor}
 
 
 def _question(analysis: Analysis) -> str:
@@ -64,7 +67,7 @@ def lock_document(
     return {
         "schema": LOCK_SCHEMA,
         "analysis": analysis.name,
-        "versions": {"mtmeta": version("mtmeta"), **{p: _minor(p) for p in ("numpy", "scipy")}},
+        "versions": dict(_versions()),
         "inputs": {
             "analysis": {
                 "file": analysis_file.name,
