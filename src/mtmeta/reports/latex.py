@@ -7,14 +7,15 @@ ASCII stays as it is (UTF-8). A record can neither begin a command, nor end a gr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from unicodedata import lookup
 
 from mtmeta.reports.document import (
     Block,
     Cite,
     Code,
+    Column,
     Document,
-    Explorer,
     Figure,
     Inline,
     Jump,
@@ -24,11 +25,12 @@ from mtmeta.reports.document import (
     Number,
     Paragraph,
     Section,
-    Span,
     Spans,
     Table,
 )
+from mtmeta.reports.latex_tables import GAP, arranged, breakable
 from mtmeta.reports.words import minus
+from mtmeta.reports.written import CONTROL, SPACE, labels_of, printed_rows, sections_on_paper
 
 __all__ = ["latex_text"]
 
@@ -55,25 +57,37 @@ _COMMANDS = {
     "]": r"{]}",
     "*": r"{*}",
     "\N{MINUS SIGN}": r"\ensuremath{-}",
-    "\N{GREEK SMALL LETTER TAU}": r"\ensuremath{\tau}",
-    "\N{GREEK SMALL LETTER MU}": r"\ensuremath{\mu}",
-    "\N{GREEK SMALL LETTER RHO}": r"\ensuremath{\rho}",
-    "\N{GREEK SMALL LETTER CHI}": r"\ensuremath{\chi}",
-    "\N{GREEK SMALL LETTER SIGMA}": r"\ensuremath{\sigma}",
     "\N{SUPERSCRIPT TWO}": r"\textsuperscript{2}",
     "\N{LESS-THAN OR EQUAL TO}": r"\ensuremath{\leq}",
     "\N{GREATER-THAN OR EQUAL TO}": r"\ensuremath{\geq}",
     "\N{MULTIPLICATION SIGN}": r"\ensuremath{\times}",
     "\N{SQUARE ROOT}": r"\ensuremath{\surd}",
+    "\N{ALMOST EQUAL TO}": r"\ensuremath{\approx}",
+    "\N{NOT EQUAL TO}": r"\ensuremath{\neq}",
+    "\N{N-ARY SUMMATION}": r"\ensuremath{\Sigma}",
     "\N{INFINITY}": r"\ensuremath{\infty}",
     "\N{LEFTWARDS ARROW}": r"\ensuremath{\leftarrow}",
     "\N{RIGHTWARDS ARROW}": r"\ensuremath{\rightarrow}",
     "\N{CIRCLED PLUS}": r"\ensuremath{\oplus}",
     "\N{WHITE CIRCLE}": r"\ensuremath{\circ}",
 }
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon "
+    "phi chi psi omega"
+)
+_COMMANDS |= {
+    lookup(f"GREEK SMALL LETTER {name.replace('lambda', 'lamda').upper()}"): rf"\ensuremath{{\{name}}}"
+    for name in _GREEK.split()
+} | {
+    lookup(
+        f"GREEK CAPITAL LETTER {name.replace('lambda', 'lamda').upper()}"
+    ): rf"\ensuremath{{\{name.title()}}}"
+    for name in ["gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "phi", "psi", "omega"]
+}
+_HEADED = re.compile(r"(?m)^(\\(?:sub)*section\{.*\}\\hypertarget\{[a-z0-9-]+\}\{\}\n)\\begin\{landscape\}\n")
+_INTERVAL = re.compile(r"\{\[\}.*?\{\]\}")
+_WORDS = re.compile(r"\s+|\S+")
 _ACTIVE = re.compile("|".join(map(re.escape, _COMMANDS)))
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
-_SPACE = re.compile(r"\s+")
 _LEVELS = ("section", "subsection", "subsubsection", "paragraph")
 _KINDS = {"note": "", "warning": r"\textbf{Warning:} ", "refusal": r"\textbf{Not done:} "}
 
@@ -82,6 +96,7 @@ _HEAD = r"""\documentclass[11pt,a4paper]{article}
 \ifPDFTeX
   \usepackage[utf8]{inputenc}
   \usepackage[T1]{fontenc}
+  \IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \else
   \usepackage{fontspec}
 \fi
@@ -90,13 +105,26 @@ _HEAD = r"""\documentclass[11pt,a4paper]{article}
 \usepackage[margin=22mm]{geometry}
 \usepackage{graphicx}
 \usepackage{array}
+\usepackage{booktabs}
 \usepackage{longtable}
+\usepackage{pdflscape}
 \usepackage[hidelinks]{hyperref}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{6pt}
 \setlength{\emergencystretch}{3em}
+\setlength{\LTleft}{0pt}
+\setlength{\LTpre}{10pt}
+\setlength{\LTpost}{6pt}
+\setcounter{tocdepth}{1}
 \newcolumntype{L}[1]{>{\raggedright\arraybackslash}p{#1}}
 \newcolumntype{R}[1]{>{\raggedleft\arraybackslash}p{#1}}
+\makeatletter % a figure keeps its size, unless it is larger than the page
+\newcommand{\figurewidth}{\ifdim\Gin@nat@width>\linewidth\linewidth\else\Gin@nat@width\fi}
+\newcommand{\figureheight}{\ifdim\Gin@nat@height>0.85\textheight 0.85\textheight\else\Gin@nat@height\fi}
+\newcommand{\together}{% a heading goes to the next page with what it heads
+  \par\penalty-100\begingroup\dimen@\pagegoal\advance\dimen@-\pagetotal
+  \ifdim\dimen@<9\baselineskip\vfil\break\fi\endgroup}
+\makeatother
 """
 
 
@@ -106,12 +134,18 @@ def latex_text(document: Document) -> str:
     Figures are ``figures/NAME.pdf``, which :func:`mtmeta.reports.publish.write_report` writes beside. What
     only a page can do (trials to tick off) is left out. Letters beyond Latin need LuaLaTeX or XeLaTeX.
     """
-    labels = {entry.key: entry.label for entry in document.references}
+    labels = labels_of(document)
+    sections = sections_on_paper(document.sections)
     out = [_HEAD, f"\\title{{{escaped(document.title)}}}", r"\author{}", r"\date{}"]
     out += [r"\begin{document}", r"\maketitle"]
     if document.subtitle:
         out.append(escaped(document.subtitle) + "\n")
-    for section in document.sections:
+    several = sum(bool(section.sections) for section in sections) > 1
+    if several:
+        out.append(r"{\setlength{\parskip}{0pt}\tableofcontents}")
+    for i, section in enumerate(sections):
+        if several and i and (section.sections or sections[i - 1].sections):
+            out.append(r"\clearpage")  # each analysis begins a page, and so does what follows the last
         out += _section(section, 0, labels)
     if document.references:
         out += [r"\section*{References}", r"\begin{enumerate}"]
@@ -121,7 +155,13 @@ def latex_text(document: Document) -> str:
         ]
         out.append(r"\end{enumerate}")
     out.append(r"\end{document}")
-    return "\n".join(out) + "\n"
+    return _turned("\n".join(out)) + "\n"
+
+
+def _turned(text: str) -> str:
+    """Let neighbours share a page on its side, with the heading above the first of them."""
+    text = _HEADED.sub(r"\\begin{landscape}\n\1", text)
+    return text.replace("\n\\end{landscape}\n\\begin{landscape}\n", "\n")
 
 
 def escaped(text: str) -> str:
@@ -132,7 +172,7 @@ def escaped(text: str) -> str:
     >>> print(escaped(r"\input{x} 5% & $a_1$"))
     \textbackslash{}input\{x\} 5\% \& \$a\_1\$
     """
-    flat = _SPACE.sub(" ", _CONTROL.sub("?", text))
+    flat = SPACE.sub(" ", CONTROL.sub("?", text))
     return _ACTIVE.sub(lambda found: _COMMANDS[found[0]], flat)
 
 
@@ -140,12 +180,24 @@ def _inline(parts: Spans, labels: Mapping[str, str]) -> str:
     return "".join(_one(part, labels) for part in parts)
 
 
-def _one(part: Inline, labels: Mapping[str, str]) -> str:
+def _cell(parts: Spans, column: Column, labels: Mapping[str, str]) -> str:
+    """Write a cell: a long word may end a line between its parts, an interval stays on one."""
+    text = "".join(_one(part, labels, write=_broken) for part in parts)
+    return (
+        _INTERVAL.sub(lambda found: found[0].replace(", ", ",~"), text) if column.kind == "number" else text
+    )
+
+
+def _broken(text: str) -> str:
+    return "".join(r"\allowbreak{}".join(map(escaped, breakable(word))) for word in _WORDS.findall(text))
+
+
+def _one(part: Inline, labels: Mapping[str, str], write: Callable[[str], str] = escaped) -> str:
     if isinstance(part, Cite):
-        return f"\\hyperlink{{ref-{part.key}}}{{{escaped(labels[part.key])}}}"
-    text = escaped(part.text)
+        return f"\\hyperlink{{ref-{part.key}}}{{{write(labels[part.key])}}}"
+    text = write(part.text)
     if isinstance(part, Number):
-        number = escaped(minus(part.text))
+        number = write(minus(part.text))
         return f"\\hyperlink{{{part.jump}}}{{{number}}}" if part.jump else number
     if isinstance(part, Jump):
         return f"\\hyperlink{{{part.target}}}{{{text}}}"
@@ -165,8 +217,7 @@ def _address(address: str) -> str:
 
 def _section(section: Section, level: int, labels: Mapping[str, str]) -> Iterator[str]:
     command = _LEVELS[min(level, len(_LEVELS) - 1)]
-    if level == 0:
-        yield r"\clearpage"
+    yield r"\together"
     yield f"\\{command}{{{escaped(section.title)}}}\\hypertarget{{{section.id}}}{{}}"
     for block in section.blocks:
         yield from _block(block, labels)
@@ -188,61 +239,51 @@ def _block(block: Block, labels: Mapping[str, str]) -> Iterator[str]:
         if block.title:
             yield escaped(block.title) + ":\n"
         lines = block.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        body = "\\\\\n".join(rf"\mbox{{}}{escaped(line)}" for line in lines)
+        body = "\\\\\n".join(rf"\mbox{{}}{_spaced(line)}" for line in lines)
         yield f"{{\\small\\ttfamily\\raggedright\n{body}\\par}}\n"
     elif isinstance(block, Table):
         yield from _table(block, labels)
     elif isinstance(block, Figure):
         yield f"\\hypertarget{{{block.id}}}{{}}"
         if block.file:
-            size = r"width=\linewidth,height=0.85\textheight,keepaspectratio"
-            yield rf"\includegraphics[{size}]{{figures/{block.file}.pdf}}"
-        yield f"\n{{\\small {_inline(block.caption, labels)}}}\n"
-    elif isinstance(block, Explorer):
-        return
+            size = r"width=\figurewidth,height=\figureheight,keepaspectratio"
+            yield rf"\includegraphics[{size}]{{figures/{block.file}.pdf}}\par\nopagebreak"
+        yield f"{{\\small {_inline(block.caption, labels)}\\par}}\n"
+
+
+def _spaced(line: str) -> str:
+    """Write a line of fixed width with all its spaces."""
+    return re.sub(r"^ | (?= )", "~", CONTROL.sub("?", line.expandtabs()))
 
 
 def _table(table: Table, labels: Mapping[str, str]) -> Iterator[str]:
-    widths = _widths(table)
+    lying = arranged(table)
     columns = "".join(
-        f"{'R' if column.kind == 'number' else 'L'}{{{width:.3f}\\linewidth}}"
-        for column, width in zip(table.columns, widths, strict=True)
+        f"{'R' if column.kind == 'number' else 'L'}{{{width:.1f}pt}}"
+        for column, width in zip(table.columns, lying.widths, strict=True)
     )
-    head = " & ".join(f"\\textbf{{{escaped(column.title)}}}" for column in table.columns)
-    yield f"\\hypertarget{{{table.id}}}{{}}\\textbf{{{escaped(table.caption)}}}"
-    yield f"{{\\small\\setlength{{\\tabcolsep}}{{3pt}}\n\\begin{{longtable}}{{{columns}}}"
-    yield f"\\hline\n{head} \\\\\n\\hline\n\\endhead"
-    for row in table.rows:
-        cells = [
-            _inline(tuple(map(_signed, cell.spans)) if column.kind == "number" else cell.spans, labels)
-            for cell, column in zip(row.cells, table.columns, strict=True)
-        ]
+    many = len(table.columns)
+    head = " & ".join(f"\\textbf{{{_broken(column.title)}}}" for column in table.columns)
+    caption = f"\\normalsize\\hypertarget{{{table.id}}}{{}}\\textbf{{{escaped(table.caption)}}}"
+    if lying.landscape:
+        yield r"\begin{landscape}"
+    yield f"{{\\{lying.size}\\setlength{{\\tabcolsep}}{{{GAP:g}pt}}\\renewcommand{{\\arraystretch}}{{1.1}}"
+    yield f"\\begin{{longtable}}{{@{{}}{columns}@{{}}}}"
+    yield f"\\multicolumn{{{many}}}{{@{{}}L{{{lying.total:.1f}pt}}@{{}}}}{{{caption}}} \\\\[3pt]"
+    yield f"\\toprule\n{head} \\\\\n\\midrule\n\\endfirsthead"
+    yield f"\\toprule\n{head} \\\\\n\\midrule\n\\endhead\n\\bottomrule\n\\endfoot"
+    for i, (row, printed) in enumerate(zip(table.rows, printed_rows(table), strict=True)):
+        cells = [_cell(spans, column, labels) for spans, column in zip(printed, table.columns, strict=True)]
         if row.id:
             cells[0] = f"\\hypertarget{{{row.id}}}{{}}{cells[0]}"
-        yield " & ".join(f"\\textbf{{{cell}}}" if row.head else cell for cell in cells) + r" \\"
-    yield "\\hline\n\\end{longtable}}"
+        yield " & ".join(f"\\textbf{{{cell}}}" if row.head else cell for cell in cells) + (
+            r" \\*" if i == 0 or len(table.rows) - 3 <= i < len(table.rows) - 1 else r" \\"
+        )
+    yield "\\end{longtable}}"
     for row in table.rows:
         for block in row.detail:
             yield from _block(block, labels)
     for note in table.notes:
-        yield f"{{\\small {_inline(note, labels)}}}\n"
-
-
-def _signed(part: Inline) -> Inline:
-    return Span(minus(part.text), part.style) if isinstance(part, Span) else part
-
-
-def _widths(table: Table) -> list[float]:
-    """Share the line among the columns by what stands in them; no column gets less than a twentieth."""
-    wanted = []
-    for i, column in enumerate(table.columns):
-        lengths = [len(row.cells[i].text) for row in table.rows]
-        longest = max(lengths, default=0)
-        wanted.append(min(max(len(column.title) * 0.7, longest, 4.0), 40.0))
-    room = 0.97 - 0.02 * len(wanted)
-    least = room / (2.0 * len(wanted))
-    total = sum(wanted)
-    return [
-        max(least, room * w / total) * room / sum(max(least, room * x / total) for x in wanted)
-        for w in wanted
-    ]
+        yield f"{{\\small {_inline(note, labels)}\\par}}\n"
+    if lying.landscape:
+        yield r"\end{landscape}"

@@ -14,7 +14,6 @@ from mtmeta.reports.document import (
     Cite,
     Code,
     Document,
-    Explorer,
     Figure,
     Inline,
     Jump,
@@ -29,14 +28,13 @@ from mtmeta.reports.document import (
     Table,
 )
 from mtmeta.reports.words import minus
+from mtmeta.reports.written import CONTROL, SPACE, labels_of, printed_rows, sections_on_paper
 
 __all__ = ["markdown_text"]
 
 _SIGNS = re.compile(r"([\\`*_{}\[\]|~$^@!])")
 _FIRST = re.compile(r"^(\d+)([.)])(?=\s|$)|^()([-+=:#])")
 _AUTOLINK = re.compile(r"(?i)\b(https?|ftp|mailto|xmpp|www)(?=[:.])")
-_SPACE = re.compile(r"\s+")
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 _KINDS = {"note": "", "warning": "**Warning:** ", "refusal": "**Not done:** "}
 
 
@@ -46,11 +44,11 @@ def markdown_text(document: Document) -> str:
     Figures are ``figures/NAME.svg``, which :func:`mtmeta.reports.publish.write_report` writes beside. What
     only a page can do (trials to tick off) is left out.
     """
-    labels = {entry.key: entry.label for entry in document.references}
+    labels = labels_of(document)
     out = [f"# {escaped(document.title)}"]
     if document.subtitle:
         out.append(escaped(document.subtitle))
-    for section in document.sections:
+    for section in sections_on_paper(document.sections):
         out += _section(section, 2, labels)
     if document.references:
         out.append('## <a id="references"></a>References')
@@ -70,7 +68,7 @@ def escaped(text: str) -> str:
     >>> print(escaped("<b>1*2</b> [x](y)"))
     &lt;b&gt;1\*2&lt;/b&gt; \[x\](y)
     """
-    flat = _SPACE.sub(" ", _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)).strip()
+    flat = SPACE.sub(" ", CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)).strip()
     signed = _SIGNS.sub(r"\\\1", flat.replace("&", "&amp;"))
     out = signed.replace("<", "&lt;").replace(">", "&gt;")
     # a line may begin here, and a sign there would make it a list or a heading
@@ -140,7 +138,7 @@ def _block(block: Block, labels: Mapping[str, str]) -> Iterator[str]:
         fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", block.text)), default=0))
         if block.title:
             yield f"{escaped(block.title)}:"
-        text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", block.text.replace("\r\n", "\n").replace("\r", "\n"))
+        text = CONTROL.sub("\N{REPLACEMENT CHARACTER}", block.text.replace("\r\n", "\n").replace("\r", "\n"))
         yield f"{fence}text\n{text}\n{fence}"
     elif isinstance(block, Table):
         yield from _table(block, labels)
@@ -149,21 +147,14 @@ def _block(block: Block, labels: Mapping[str, str]) -> Iterator[str]:
         image = f"![{alt}](figures/{block.file}.svg)" if block.file else f"*{alt}*"
         yield f'<a id="{block.id}"></a>\n\n{image}'
         yield _inline(block.caption, labels).strip()
-    elif isinstance(block, Explorer):
-        return
 
 
 def _table(table: Table, labels: Mapping[str, str]) -> Iterator[str]:
     yield f'<a id="{table.id}"></a>**{escaped(table.caption)}**'
     ends = ["---:" if column.kind == "number" else "---" for column in table.columns]
     lines = [_line(escaped(column.title) for column in table.columns), _line(ends)]
-    for row in table.rows:
-        cells = [
-            _inline(
-                tuple(_signed(p) for p in cell.spans) if column.kind == "number" else cell.spans, labels
-            ).strip()
-            for cell, column in zip(row.cells, table.columns, strict=True)
-        ]
+    for row, printed in zip(table.rows, printed_rows(table), strict=True):
+        cells = [_inline(cell, labels).strip() for cell in printed]
         if row.id:
             cells[0] = f'<a id="{row.id}"></a>{cells[0]}'
         lines.append(_line(f"**{c}**" if row.head and c else c for c in cells))
@@ -173,10 +164,6 @@ def _table(table: Table, labels: Mapping[str, str]) -> Iterator[str]:
             yield from _block(block, labels)
     for note in table.notes:
         yield _inline(note, labels).strip()
-
-
-def _signed(part: Inline) -> Inline:
-    return Span(minus(part.text), part.style) if isinstance(part, Span) else part
 
 
 def _line(cells: Iterator[str] | list[str]) -> str:
