@@ -259,4 +259,7 @@ def test_the_forest_shows_both_answers_and_the_posterior_has_its_own_figure(
     assert [p.name for p in written] == ["gaf.svg", "gaf.json", "gaf-posterior.svg", "gaf-posterior.json"]
     assert stale_figures(run, tmp_path / "gaf") == []
     assert any("mtmeta figures" in line for line in stale_figures(run, tmp_path / "other"))
+    (tmp_path / "gaf-page-2.json").write_text("{}", encoding="utf-8")
+    assert [line for line in stale_figures(run, tmp_path / "gaf") if "no longer has" in line]
+    (tmp_path / "gaf-page-2.json").unlink()
     assert stale_figures(replace(run, bayes=run.bayes[:1]), tmp_path / "gaf") != []

@@ -51,7 +51,7 @@ def test_subgroups_have_their_own_numbers():
     fits = [*result.groups.values(), result.overall]
     assert [r.marks[0].estimate for r in pooled] == [f.estimate for f in fits]
     assert [(r.marks[0].low, r.marks[0].high) for r in pooled] == [tuple(f.ci()) for f in fits]
-    assert [r.text for r in layout.rows if r.kind == "heading"] == ["random", "alternate", "systematic"]
+    assert [r.text for r in layout.rows if r.kind == "heading"] == ["Random", "Alternate", "Systematic"]
     notes = [r.text for r in layout.rows if r.kind == "note"]
     assert [n.split("Q = ")[1].split(" ")[0] for n in notes] == [f"{f.q:.2f}" for f in result.groups.values()]
     weight = layout.column("weight")

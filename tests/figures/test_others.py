@@ -24,8 +24,10 @@ from mtmeta.effects.binary import risk_ratio
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import UsageError
 from mtmeta.figures import STYLES, alt_text, caption, draw_layout, forest_layout, funnel_layout
+from mtmeta.figures.draw.canvas import Meter
 from mtmeta.figures.draw.flow import draw_flow, flow_axes
 from mtmeta.figures.draw.marks import contrast, luminance
+from mtmeta.figures.draw.place import place_plots
 from mtmeta.figures.layout.curves import dose_response_layout, p_curve_layout, tau2_profile_layout
 from mtmeta.figures.layout.flow import FlowBox, prisma_layout
 from mtmeta.figures.layout.influence import baujat_layout, gosh_layout, influence_layout
@@ -52,6 +54,8 @@ from mtmeta.figures.layout.regression import bubble_layout
 from mtmeta.figures.layout.rows import cumulative_layout, leave_one_out_layout
 from mtmeta.models.bayes import BayesRandomEffects
 from mtmeta.models.pool import RandomEffects
+from mtmeta.models.priors import HalfNormal, Normal
+from mtmeta.reports.plots import drawn, forest_files
 
 STUDIES = [str(s) for s in BCG_STUDY]
 
@@ -492,14 +496,27 @@ def test_a_long_forest_becomes_pages():
     pages = forest_pages(layout, rows=70)
     assert len(pages) == 4
     assert max(len(p.rows) for p in pages) <= 71
-    drawn = [r.cells[0].text for p in pages for r in p.rows if r.kind == "study"]
-    assert drawn == [r.cells[0].text for r in layout.rows if r.kind == "study"]
+    told = [r.cells[0].text for p in pages for r in p.rows if r.kind == "study"]
+    assert told == [r.cells[0].text for r in layout.rows if r.kind == "study"]
     assert {p.panels for p in pages} == {layout.panels}
     assert [bool(p.foot) for p in pages] == [False, False, False, True]
     assert pages[0].title == "Many (page 1 of 4)"
     assert forest_pages(pages[0], rows=100) == (pages[0],)
     with pytest.raises(UsageError, match="10 rows or more"):
         forest_pages(layout, rows=3)
+
+
+def test_pages_of_a_forest_are_files_of_one_width():
+    layout = forest_layout(random(many(230)), better="lower", title="Many")
+    files = forest_files(layout, "depression")
+    assert [name for name, _ in files] == [f"depression-page-{i}" for i in range(1, 6)]
+    figures = [figure for _, _, figure in drawn(files)]
+    assert len({figure.get_figwidth() for figure in figures}) == 1
+    assert max(figure.get_figheight() for figure in figures) < 1.5 * figures[0].get_figwidth()
+    assert all(overlaps(figure) == [] for figure in figures)
+    assert drawn(files, width=180).__next__()[2].get_figwidth() == pytest.approx(180 / 25.4)
+    short = forest_layout(random(many(20)))
+    assert forest_files(short, "few") == (("few", short),)
 
 
 def test_headings_are_repeated_on_the_next_page():
@@ -643,11 +660,29 @@ def test_a_posterior_beside_a_classical_result(posterior):
 
 def test_prior_and_posterior_of_a_result(posterior):
     layout = posterior_layout(posterior)
-    line = next(x for x in layout.plots[1].layers if getattr(x, "name", "") == "posterior")
+    line, prior = (x for x in layout.plots[1].layers if isinstance(x, Line))
     assert line.y == pytest.approx(posterior.tau.pdf(np.array(line.x)))
-    prior = next(x for x in layout.plots[1].layers if getattr(x, "name", "") == "prior")
+    assert [x.name for x in layout.plots[0].layers if isinstance(x, Line)][-2:] == ["posterior", "prior"]
     assert prior.y[0] == pytest.approx(2 * stats.norm.pdf(0, 0, 0.5))  # half-normal(0.5)
     assert overlaps(draw_layout(layout).figure) == []
+
+
+def test_posteriors_under_each_other_share_axes_and_one_legend(posterior):
+    other = BayesRandomEffects(mu=Normal(0, 4), tau=HalfNormal(0.1)).fit(posterior.effects)
+    layout = posterior_layout([posterior, other], names=("wide", "narrow"))
+    (mean, tau), (mean_2, tau_2) = layout.plots[:2], layout.plots[2:]
+    assert (mean.x.low, mean.x.high) == (mean_2.x.low, mean_2.x.high)
+    assert (tau.x.low, tau.x.high) == (tau_2.x.low, tau_2.x.high)
+    assert mean.x.low == pytest.approx(min(posterior.mu.quantile(0.001), other.mu.quantile(0.001)))
+    assert [plot.title for plot in layout.plots] == ["wide", "", "narrow", ""]
+    named = [bool([x for x in plot.layers if getattr(x, "name", "")]) for plot in layout.plots]
+    assert named == [False, False, True, False]
+    assert overlaps(draw_layout(layout).figure) == []
+    _, frames, _ = place_plots(layout, Meter(layout.style), 500.0, 400.0)
+    assert [frames[0].top, frames[2].top] == [frames[1].top, frames[3].top]
+    assert [frames[0].bottom, frames[2].bottom] == [frames[1].bottom, frames[3].bottom]
+    with pytest.raises(UsageError, match="must name each of 1 results"):
+        posterior_layout(posterior, names=("a", "b"))
 
 
 def test_tables_of_the_diagnostics_are_drawn_as_they_come():

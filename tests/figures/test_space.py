@@ -208,7 +208,7 @@ def test_many_pages_of_a_long_forest_hold_every_study():
     pages = forest_pages(layout)
     names = [r.cells[0].text for p in pages for r in p.rows if r.kind == "study"]
     assert names == [r.cells[0].text for r in layout.rows if r.kind == "study"]
-    assert len(pages) == math.ceil(len(layout.rows) / 59)
+    assert len(pages) == math.ceil(len(layout.rows) / 49)
     assert {(p.panels[0].low, p.panels[0].high) for p in pages} == {
         (layout.panels[0].low, layout.panels[0].high)
     }

@@ -21,6 +21,13 @@ from mtmeta.reports.latex_tables import arranged, set_width
 from mtmeta.reports.markdown import markdown_text
 from mtmeta.reports.publish import write_report
 
+
+@pytest.fixture(scope="module")
+def several(runs: dict[str, AnalysisRun]) -> Document:
+    """Four analyses in one document."""
+    return report_of(list(runs.values()))
+
+
 PRINTING = {
     *("textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "textbar"),
     *("textquotedbl", "textquotesingle", "textasciigrave", "ensuremath", "textsuperscript"),
@@ -84,15 +91,14 @@ def test_escaped_text_holds_nothing_that_tex_acts_upon(text: str) -> None:
     assert not re.search(r"(?<!\{)[\[*]", made)  # after \\ they would begin an argument
 
 
-def test_every_number_of_the_page_stands_in_it(runs: dict[str, AnalysisRun]) -> None:
-    document = report_of(list(runs.values()))
-    text = latex_text(document).replace(",~", ", ")
-    for number in numbers_of(document):
+def test_every_number_of_the_page_stands_in_it(several: Document) -> None:
+    text = latex_text(several).replace(",~", ", ")
+    for number in numbers_of(several):
         assert escaped(number.text.replace("-", "\N{MINUS SIGN}") if number.text != "-" else "-") in text
 
 
-def test_environments_are_closed_and_columns_are_counted(runs: dict[str, AnalysisRun]) -> None:
-    text = latex_text(report_of(list(runs.values())))
+def test_environments_are_closed_and_columns_are_counted(several: Document) -> None:
+    text = latex_text(several)
     assert balanced(tokens(text))
     stack = []
     for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
@@ -162,10 +168,10 @@ def test_trials_to_tick_off_are_on_no_paper(runs: dict[str, AnalysisRun]) -> Non
         assert "Leave trials out" not in text
 
 
-def test_each_analysis_of_several_begins_a_page(runs: dict[str, AnalysisRun]) -> None:
-    several, one = latex_text(report_of(list(runs.values()))), latex_text(report_of([runs["depression"]]))
-    assert several.count(r"\clearpage") == len(runs) + 1
-    assert r"\tableofcontents" in several
+def test_each_analysis_of_several_begins_a_page(several: Document, runs: dict[str, AnalysisRun]) -> None:
+    text, one = latex_text(several), latex_text(report_of([runs["schizophrenia-panss"]]))
+    assert text.count(r"\clearpage") == len(runs) + 1
+    assert r"\tableofcontents" in text
     assert r"\clearpage" not in one
     assert r"\tableofcontents" not in one
 

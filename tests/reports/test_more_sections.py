@@ -103,10 +103,10 @@ def test_paper_gets_the_curve_as_a_file(
     (figure,) = only(section, Figure)
     written = write_report([runs["cardiac-anxiety"]], tmp_path, formats=("md", "tex"))
     files = {path.relative_to(tmp_path).as_posix() for path in written}
-    assert {f"figures/{figure.file}.svg", f"figures/{figure.file}.pdf"} <= files
+    assert {f"figures/{figure.files[0]}.svg", f"figures/{figure.files[0]}.pdf"} <= files
     shown = re.findall(r"\((figures/[^)]+)\)", (tmp_path / "report.md").read_text(encoding="utf-8"))
     assert set(shown) <= files
-    assert f"figures/{figure.file}.svg" in shown
+    assert f"figures/{figure.files[0]}.svg" in shown
 
 
 @pytest.mark.parametrize("name", ["depression", "schizophrenia-panss", "cardiac-anxiety", "icu-heart-rate"])

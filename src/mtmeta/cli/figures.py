@@ -34,7 +34,9 @@ def figures(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the files written as JSON.")] = False,
 ) -> None:
-    """Draw the forest plots of analyses.
+    """Draw the forest plots of analyses and, where they name priors, prior and posterior.
+
+    A forest of more than 50 rows becomes a file a page: NAME-page-1, NAME-page-2 and so on.
 
     Example: mtmeta figures analyses/icu-anxiety.yaml --format pdf,png --dpi 600
     """

@@ -90,4 +90,4 @@ def _figure(run: AnalysisRun) -> Iterator[Figure]:
             "is what the trials add."
         )
         drawn = (("plain", layout_svg(layout)),)
-        yield Figure(f"curves-{name}", words, alt_text(layout), drawn, file=f"{name}-posterior")
+        yield Figure(f"curves-{name}", words, alt_text(layout), drawn, files=(f"{name}-posterior",))

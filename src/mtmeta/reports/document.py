@@ -327,8 +327,11 @@ class Figure:
     svgs: tuple[tuple[str, str], ...]
     """(name of the style, SVG text); the first is shown."""
     details: tuple[Detail, ...] = ()
-    file: str = ""
-    """Name of the same figure as a file, without suffix, for backends that cannot hold an SVG."""
+    files: tuple[str, ...] = ()
+    """Names of the same figure as files, without suffix, for backends that cannot hold an SVG.
+
+    Several where the figure is too long for a page.
+    """
 
     def __post_init__(self) -> None:
         _check_id(self.id)

@@ -148,7 +148,7 @@ def latex_text(document: Document) -> str:
             out.append(r"\clearpage")  # each analysis begins a page, and so does what follows the last
         out += _section(section, 0, labels)
     if document.references:
-        out += [r"\section*{References}", r"\begin{enumerate}"]
+        out += [r"\section*{References}", r"\begin{enumerate}\raggedright"]
         out += [
             f"\\item \\hypertarget{{ref-{entry.key}}}{{}}{_inline(entry.spans, labels)}"
             for entry in document.references
@@ -245,9 +245,11 @@ def _block(block: Block, labels: Mapping[str, str]) -> Iterator[str]:
         yield from _table(block, labels)
     elif isinstance(block, Figure):
         yield f"\\hypertarget{{{block.id}}}{{}}"
-        if block.file:
-            size = r"width=\figurewidth,height=\figureheight,keepaspectratio"
-            yield rf"\includegraphics[{size}]{{figures/{block.file}.pdf}}\par\nopagebreak"
+        size = r"width=\figurewidth,height=\figureheight,keepaspectratio"
+        for file in block.files:
+            yield rf"\includegraphics[{size}]{{figures/{file}.pdf}}\par"
+        if block.files:
+            yield r"\nopagebreak"
         yield f"{{\\small {_inline(block.caption, labels)}\\par}}\n"
 
 

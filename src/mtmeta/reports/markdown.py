@@ -144,7 +144,7 @@ def _block(block: Block, labels: Mapping[str, str]) -> Iterator[str]:
         yield from _table(block, labels)
     elif isinstance(block, Figure):
         alt = escaped(block.alt)
-        image = f"![{alt}](figures/{block.file}.svg)" if block.file else f"*{alt}*"
+        image = "\n\n".join(f"![{alt}](figures/{file}.svg)" for file in block.files) or f"*{alt}*"
         yield f'<a id="{block.id}"></a>\n\n{image}'
         yield _inline(block.caption, labels).strip()
 

@@ -108,7 +108,7 @@ def _curves(found: MultiverseRun) -> list[Block]:
                 spans(caption),
                 alt_text(layout),
                 (("plain", layout_svg(layout)),),
-                file=file,
+                files=(file,),
             ),
         ]
     return blocks

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtmeta.audit.run import AnalysisRun
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from mtmeta.figures.api import AnyLayout
     from mtmeta.figures.layout.plot import GridLayout, PlotLayout
     from mtmeta.figures.layout.table import ForestLayout
 
 __all__ = [
     "LONGEST",
+    "drawn",
+    "forest_files",
     "forest_of",
     "funnel_of",
     "layout_svg",
@@ -25,6 +29,8 @@ __all__ = [
     "save_figures",
     "stale_figures",
 ]
+
+_Name = TypeVar("_Name", str, Path)
 
 LONGEST = 300
 """Effects above which no figure is drawn: nobody reads it, and a browser takes long to show it."""
@@ -46,6 +52,16 @@ def forest_of(run: AnalysisRun, *, style: str = "plain") -> ForestLayout:
     )
 
 
+def forest_files(layout: ForestLayout, name: str) -> tuple[tuple[str, ForestLayout], ...]:
+    """Return what of a forest plot goes to which file: all to one, or a page each where it is too long."""
+    from mtmeta.figures.layout.pages import forest_pages
+
+    pages = forest_pages(layout)
+    if len(pages) == 1:
+        return ((name, layout),)
+    return tuple((f"{name}-page-{i}", page) for i, page in enumerate(pages, 1))
+
+
 def posterior_of(run: AnalysisRun, *, style: str = "plain") -> GridLayout | None:
     """Return the layout of prior and posterior, a row of panels for each pair of priors; None without."""
     if not run.bayes:
@@ -53,12 +69,12 @@ def posterior_of(run: AnalysisRun, *, style: str = "plain") -> GridLayout | None
     from mtmeta.figures.layout.posterior import posterior_layout
     from mtmeta.figures.layout.protocols import prior_words
 
-    plots: list[PlotLayout] = []
-    for one in run.bayes:
-        grid = posterior_layout(one.result, style=style)  # type: ignore[arg-type]  # checked there
-        words = prior_words(one.result.tau_prior)
-        plots += [replace(plot, title=words if i == 0 else "") for i, plot in enumerate(grid.plots)]
-    return replace(grid, plots=tuple(plots), columns=2, title=run.analysis.title)
+    return posterior_layout(
+        [one.result for one in run.bayes],
+        names=[prior_words(one.result.tau_prior) for one in run.bayes],
+        title=run.analysis.title,
+        style=style,  # type: ignore[arg-type]  # checked there
+    )
 
 
 def funnel_of(run: AnalysisRun) -> PlotLayout | None:
@@ -74,7 +90,7 @@ def report_layouts(run: AnalysisRun) -> Iterator[tuple[str, AnyLayout]]:
     """Yield the figures of a report, each with the name of its file."""
     name = run.analysis.name
     if run.effects.k <= LONGEST:
-        yield name, forest_of(run)
+        yield from forest_files(forest_of(run), name)
     for part, layout in (("funnel", funnel_of(run)), ("posterior", posterior_of(run))):
         if layout is not None:
             yield f"{name}-{part}", layout
@@ -108,6 +124,8 @@ def save_figures(
 ) -> tuple[Path, ...]:
     """Draw what an analysis has: its forest plot and, with priors, ``-posterior``; all files or none each.
 
+    A forest plot of more than 50 rows becomes several files, ``-page-1``, ``-page-2`` …
+
     Parameters
     ----------
     run : AnalysisRun
@@ -123,22 +141,39 @@ def save_figures(
     tuple of Path
         The files written; with each figure its layout as JSON, which holds every number drawn.
     """
-    from mtmeta.figures.api import draw_layout
     from mtmeta.figures.files import save
     from mtmeta.figures.layout.words import alt_text
 
     written: list[Path] = []
-    for name, layout in _layouts(run, path, style=style):
-        figure = draw_layout(layout, width=width).get_figure(root=True)  # type: ignore[arg-type]
-        assert figure is not None
+    for name, layout, figure in drawn(list(_layouts(run, path, style=style)), width=width):
         written += save(
             figure, name, formats=formats, dpi=dpi, outline=outline, alt=alt_text(layout), layout=layout
         )
     return tuple(written)
 
 
+def drawn(
+    layouts: Sequence[tuple[_Name, AnyLayout]], *, width: float | str | None = None
+) -> Iterator[tuple[_Name, AnyLayout, Figure]]:
+    """Draw layouts one after the other; the pages of one forest plot are as wide as the widest of them."""
+    from mtmeta.figures.api import draw_layout
+    from mtmeta.figures.draw.forest import natural_width
+    from mtmeta.figures.layout.table import ForestLayout
+
+    pages = [layout for _, layout in layouts if isinstance(layout, ForestLayout)]
+    paged = width
+    if width is None and len(pages) > 1:
+        paged = max(map(natural_width, pages))
+    for name, layout in layouts:
+        wide = paged if isinstance(layout, ForestLayout) else width
+        figure = draw_layout(layout, width=wide).get_figure(root=True)  # type: ignore[arg-type]
+        assert figure is not None
+        yield name, layout, figure
+
+
 def _layouts(run: AnalysisRun, path: Path, *, style: str) -> Iterator[tuple[Path, ForestLayout | GridLayout]]:
-    yield path, forest_of(run, style=style)
+    for name, layout in forest_files(forest_of(run, style=style), path.name):
+        yield path.with_name(name), layout
     posterior = posterior_of(run, style=style)
     if posterior is not None:
         yield path.with_name(f"{path.name}-posterior"), posterior
@@ -156,12 +191,18 @@ def stale_figures(run: AnalysisRun, path: Path) -> list[str]:
     Returns
     -------
     list of str
-        Numbers are compared with tolerance, image bytes never.
+        Numbers are compared with tolerance, image bytes never. A page that the forest plot no longer has
+        is told too.
     """
     from mtmeta.figures.layout.base import as_json, differences
     from mtmeta.figures.layout.words import document
 
-    told: list[str] = []
+    current = {name.name for name, _ in _layouts(run, path, style="plain")}
+    told = [
+        f"{page} is a page that the forest plot no longer has; delete it and its images"
+        for page in sorted(path.parent.glob(f"{escape(path.name)}-page-*.json"))
+        if page.stem not in current
+    ]
     for name, _ in _layouts(run, path, style="plain"):
         beside = name.with_name(f"{name.name}.json")
         if not beside.is_file():

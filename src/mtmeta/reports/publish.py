@@ -13,7 +13,7 @@ from mtmeta.reports.build import report_of
 from mtmeta.reports.html import html_page
 from mtmeta.reports.latex import latex_text
 from mtmeta.reports.markdown import markdown_text
-from mtmeta.reports.plots import report_layouts
+from mtmeta.reports.plots import drawn, report_layouts
 from mtmeta.reports.references import bibtex, csl_json
 
 __all__ = ["FORMATS", "write_report"]
@@ -75,15 +75,12 @@ def write_report(
 
 def _drawn(runs: Sequence[AnalysisRun], folder: Path, suffixes: Sequence[str]) -> dict[Path, bytes]:
     """Draw the figures that Markdown and LaTeX point to."""
-    from mtmeta.figures.api import draw_layout
     from mtmeta.figures.files import render
     from mtmeta.figures.layout.words import alt_text
 
     files: dict[Path, bytes] = {}
     for run in runs:
-        for name, layout in report_layouts(run):
-            figure = draw_layout(layout).get_figure(root=True)
-            assert figure is not None
+        for name, layout, figure in drawn(list(report_layouts(run))):
             for suffix in suffixes:
                 files[folder / f"{name}.{suffix}"] = render(figure, suffix, alt=alt_text(layout))
     return files

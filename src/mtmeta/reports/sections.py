@@ -29,7 +29,7 @@ from mtmeta.reports.document import (
     spans,
 )
 from mtmeta.reports.locked import Locked
-from mtmeta.reports.plots import LONGEST, forest_of, layout_svg
+from mtmeta.reports.plots import LONGEST, forest_files, forest_of, layout_svg
 from mtmeta.reports.words import count
 
 __all__ = [
@@ -278,7 +278,7 @@ def forest_section(run: AnalysisRun, *, styles: Iterable[str] = STYLES) -> Secti
         alt_text(first),
         tuple(drawings),
         details,
-        file=analysis.name,
+        files=tuple(name for name, _ in forest_files(first, analysis.name)),
     )
     return Section(identity, title, (figure,))
 

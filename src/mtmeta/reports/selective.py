@@ -56,7 +56,7 @@ def _funnel(run: AnalysisRun) -> list[Block]:
         ),
         alt_text(layout),
         (("plain", layout_svg(layout)),),
-        file=f"{run.analysis.name}-funnel",
+        files=(f"{run.analysis.name}-funnel",),
     )
     return [figure]
 

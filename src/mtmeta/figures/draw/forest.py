@@ -29,7 +29,7 @@ from mtmeta.figures.style import Width, width_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_forest", "forest_axes"]
+__all__ = ["draw_forest", "forest_axes", "natural_width"]
 
 BASE = 0.36  # from a line's middle down to its baseline, in text sizes
 
@@ -60,6 +60,11 @@ def forest_axes(layout: ForestLayout, *, width: float | Width | None = None) -> 
             "; take a wider page or fewer columns, such as left=('study',), right=('effect',)"
         )
     return new_axes(placed.width / 72.0, placed.height / 72.0, layout.style)
+
+
+def natural_width(layout: ForestLayout) -> float:
+    """Return the width in millimetres that a layout takes where none is asked for."""
+    return arrange(layout, Meter(layout.style)).width * 25.4 / 72.0
 
 
 def draw_forest(layout: ForestLayout, ax: Axes) -> Axes:
@@ -258,13 +263,12 @@ def _interval(
     a, b = max(low, box[0]), min(high, box[1])
     line = tone or style.whisker
     if a < b:
-        covered = b - a < 1.15 * side and not mark.hollow and mark.shape == "square"
-        canvas.line(
-            [(a, y), (b, y)],
-            colour=style.paper if covered else line,
-            width=style.line,
-            z=4 if covered else 2.5,
-        )
+        canvas.line([(a, y), (b, y)], colour=line, width=style.line, z=2.5)
+        if b - a < 1.15 * side and not mark.hollow and mark.shape == "square":
+            # what the square would hide is drawn on it, within its edges so that it stays one square
+            within = side / 2 - style.line
+            ends = [(max(a, x - within), y), (min(b, x + within), y)]
+            canvas.line(ends, colour=style.paper, width=style.line, z=4)
     if style.caps:
         for end in (low, high):
             if box[0] <= end <= box[1]:

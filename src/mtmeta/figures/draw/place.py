@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from mtmeta.figures.draw.canvas import Meter
@@ -241,7 +241,14 @@ def place_plots(
         frame_plot(plot, meter, box, size, left=edges[i % columns][0], right=edges[i % columns][1])
         for i, (plot, box) in enumerate(frames)
     ]
-    return (size, placed, foot)
+    rows = [placed[i : i + columns] for i in range(0, len(placed), columns)]
+    return (size, [frame for row in rows for frame in _level(row)], foot)
+
+
+def _level(row: Sequence[Framed]) -> list[Framed]:
+    """Let plots beside each other begin and end at one height, whatever stands above and below each."""
+    top, bottom = max(frame.top for frame in row), min(frame.bottom for frame in row)
+    return [replace(frame, top=top, bottom=bottom) for frame in row]
 
 
 def _edges(column: Sequence[tuple[PlotLayout, Box]], meter: Meter, size: float) -> tuple[float, float]:

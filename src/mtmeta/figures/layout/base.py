@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -16,6 +17,7 @@ __all__ = [
     "capital",
     "count",
     "differences",
+    "headline",
     "interval_parts",
     "number",
     "p_value",
@@ -50,6 +52,18 @@ def as_json(plain: Mapping[str, Any]) -> str:
 def capital(text: str) -> str:
     """Return text with its first letter raised, the rest untouched."""
     return text[:1].upper() + text[1:]
+
+
+def headline(text: str) -> str:
+    """Return a group's name as a heading: with a capital where it begins with a plain word.
+
+    Examples
+    --------
+    >>> [headline(text) for text in ("music therapy", "COPD", "mRNA", "mg a day", "65 and older")]
+    ['Music therapy', 'COPD', 'mRNA', 'mg a day', '65 and older']
+    """
+    first = re.match(r"[^\W\d_]{3,}(?=[\s,;/-]|$)", text)
+    return capital(text) if first is not None and first[0].islower() else text
 
 
 def to_plain(value: Any) -> Any:

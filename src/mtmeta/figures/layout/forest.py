@@ -8,6 +8,7 @@ from typing import Any
 
 from mtmeta.errors import UsageError
 from mtmeta.figures.layout.axes import Better
+from mtmeta.figures.layout.base import headline
 from mtmeta.figures.layout.frame import ColumnLike, Frame, Prediction
 from mtmeta.figures.layout.lights import RobTable
 from mtmeta.figures.layout.protocols import PooledLike, SubgroupLike
@@ -160,7 +161,7 @@ def _subgroup_rows(
     """Headings, studies, diamonds and heterogeneity of each subgroup."""
     rows: list[Row] = []
     for (name, fit), members in zip(result.groups.items(), members_of(result), strict=True):
-        rows.append(Row("heading", 0, text=name, bold=True, gap=0.3 if rows else 0.0))
+        rows.append(Row("heading", 0, text=headline(name), bold=True, gap=0.3 if rows else 0.0))
         rows += [frame.study_row(i, columns, indent=1) for i in order if i in members]
         if len(members) > 1:
             own = frame.pooled_rows(
@@ -191,7 +192,7 @@ def _headed_rows(frame: Frame, group: str, columns: tuple[Column, ...], order: S
         raise UsageError(f"group={group!r} names no column of these effects; use 'cluster' or a column")
     rows: list[Row] = []
     for name in dict.fromkeys(str(values[i]) for i in order):
-        rows.append(Row("heading", 0, text=name, bold=True, gap=0.3 if rows else 0.0))
+        rows.append(Row("heading", 0, text=headline(name), bold=True, gap=0.3 if rows else 0.0))
         rows += [frame.study_row(i, columns, indent=1) for i in order if str(values[i]) == name]
     return rows
 

@@ -11,7 +11,7 @@ from mtmeta.figures.layout.table import ForestLayout, Row
 __all__ = ["forest_pages"]
 
 
-def forest_pages(layout: ForestLayout, *, rows: int = 60) -> tuple[ForestLayout, ...]:
+def forest_pages(layout: ForestLayout, *, rows: int = 50) -> tuple[ForestLayout, ...]:
     """Split a forest plot into pages of at most `rows` rows, as even as can be.
 
     All pages have the columns, axis and reference lines of the whole; pooled results, notes and the foot
@@ -21,7 +21,7 @@ def forest_pages(layout: ForestLayout, *, rows: int = 60) -> tuple[ForestLayout,
     ----------
     layout : ForestLayout
     rows : int
-        Most rows on a page, 10 or more.
+        Most rows on a page, 10 or more; about 50 fill a sheet of A4 or letter paper.
 
     Returns
     -------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -248,35 +249,76 @@ def bayes_forest_layout(
 
 
 def posterior_layout(
-    result: PosteriorLike, *, title: str = "", style: Style | StyleName = "plain"
+    result: PosteriorLike | Sequence[PosteriorLike],
+    *,
+    names: Sequence[str] = (),
+    title: str = "",
+    style: Style | StyleName = "plain",
 ) -> GridLayout:
     """Lay out prior and posterior of the mean effect and of the heterogeneity of a Bayesian result.
 
     Parameters
     ----------
-    result : result of BayesRandomEffects
+    result : result of BayesRandomEffects, or several of the same effects
+        Several stand under each other, a row each, with the same axes.
+    names : sequence of str
+        Title of each row, where there are several.
     title, style
         As everywhere.
+
+    Raises
+    ------
+    UsageError
+        For no result, or names for another number of them.
     """
+    results = list(result) if isinstance(result, Sequence) else [result]
+    if not results or (names and len(names) != len(results)):
+        raise UsageError(f"names={list(names)!r} must name each of {len(results)} results")
+    spans = [
+        (min(low for low, _ in ends), max(high for _, high in ends))
+        for ends in zip(*(_ends(one) for one in results), strict=True)
+    ]
+    plots: list[PlotLayout] = []
+    for i, one in enumerate(results):
+        row = _row_of(one, spans, style)
+        first = replace(row.plots[0], title=names[i] if names else "")
+        last = i == len(results) - 1
+        plots += [_unnamed(plot) if j or not last else plot for j, plot in enumerate((first, *row.plots[1:]))]
+    return GridLayout("prior and posterior", tuple(plots), 2, title, (), style_of(style))
+
+
+def _row_of(one: PosteriorLike, spans: Sequence[tuple[float, float]], style: Style | StyleName) -> GridLayout:
     import pandas as pd
 
     tables = {}
-    for name, about, prior, low in (
-        ("Mean effect", result.mu, result.mu_prior, None),
-        ("Heterogeneity τ", result.tau, result.tau_prior, 0.0),
-    ):
-        x = _grid(about, low=low)
-        tables[name] = pd.DataFrame({"x": x, "prior": prior.pdf(x), "posterior": about.pdf(x)})
-    measure = result.effects.measure
-    return prior_posterior_layout(tables, measure=measure, effects=("Mean effect",), title=title, style=style)
+    about = (("Mean effect", one.mu, one.mu_prior), ("Heterogeneity τ", one.tau, one.tau_prior))
+    for (name, posterior, prior), (low, high) in zip(about, spans, strict=True):
+        x = np.linspace(low, high, _PLACES)
+        tables[name] = pd.DataFrame({"x": x, "prior": prior.pdf(x), "posterior": posterior.pdf(x)})
+    return prior_posterior_layout(tables, measure=one.effects.measure, effects=("Mean effect",), style=style)
 
 
-def _grid(
-    about: Any, *, low: float | None = None, points: int = 161
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Places over the central 99.8% of a distribution, or from a bound on over 99%."""
-    ends = [float(v) for v in about.quantile([0.001, 0.999 if low is None else 0.99])]
-    return np.linspace(ends[0] if low is None else low, ends[1], points)
+def _unnamed(plot: PlotLayout) -> PlotLayout:
+    """Leave a plot's layers without names, as the legend stands under one plot of a grid for all."""
+    layers = tuple(
+        replace(layer, name="") if isinstance(layer, Line | Area) else layer for layer in plot.layers
+    )
+    return replace(plot, layers=layers)
+
+
+def _ends(one: PosteriorLike) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the central 99.8% of the mean's posterior, and from 0 on over 99% of the heterogeneity's."""
+    low, high = (float(v) for v in one.mu.quantile([0.001, 0.999]))
+    return (low, high), (0.0, float(one.tau.quantile([0.99])[0]))
+
+
+_PLACES = 161
+
+
+def _grid(about: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Places over the central 99.8% of a distribution."""
+    low, high = (float(v) for v in about.quantile([0.001, 0.999]))
+    return np.linspace(low, high, _PLACES)
 
 
 _THREE = ("estimate", "low", "high")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtmeta.errors import UsageError
 from mtmeta.figures.layout.axes import Better, axis_panel, favours_words, normal_quantile
-from mtmeta.figures.layout.base import capital, count, interval_parts, number, p_value, percent
+from mtmeta.figures.layout.base import capital, count, headline, interval_parts, number, p_value, percent
 from mtmeta.figures.layout.frame import Frame, readable
 from mtmeta.figures.layout.protocols import PooledLike, is_bayesian, model_words, short_name, shown
 from mtmeta.figures.layout.table import Cell, Column, ForestLayout, Mark, Panel, Row, numbered
@@ -102,7 +102,7 @@ def rows_layout(
         if group is not None:
             value = str(data[group].iloc[i])
             if value != last:
-                rows.append(Row("heading", 0, text=value, bold=True, gap=0.3 if rows else 0.0))
+                rows.append(Row("heading", 0, text=headline(value), bold=True, gap=0.3 if rows else 0.0))
                 last = value
         pooled = record["label"] in named
         shape = "diamond" if pooled else "dot"
