@@ -23,13 +23,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import mtmeta as mt
-from mtmeta.errors import MixedScoresWarning
+from mtmeta.errors import LeftOutWarning, MixedScoresWarning
 from mtmeta.figures import bubble_layout
 from mtmeta.reports.notebook import records, say, show, slide
 
-warnings.filterwarnings(
-    "ignore", category=MixedScoresWarning
-)  # final and change scores stand together here: see the column "value"
+# final and change scores stand together here (see the column "value"), and what gives no effect is listed below
+warnings.filterwarnings("ignore", category=MixedScoresWarning)
+warnings.filterwarnings("ignore", category=LeftOutWarning)
 everyone = mt.effect_sizes(records(), construct="anxiety", comparator="inactive", rule="mean")
 told = everyone.columns["sessions"].notna().to_numpy()
 es = everyone.subset(told)
@@ -38,7 +38,10 @@ es = replace(es, study=tuple(es.columns["label"])).with_moderators(
 )
 say(
     f"Of {everyone.k} trials with an anxiety outcome against no music or usual care, only **{es.k}** tell the number of "
-    f"sessions: from {es.columns['sessions'].min():.0f} to {es.columns['sessions'].max():.0f}."
+    f"sessions: from {es.columns['sessions'].min():.0f} to {es.columns['sessions'].max():.0f}. Left out, because what was "
+    "printed gives no effect: "
+    + ", ".join(str(row).split(":")[0] for row in everyone.left_out if row.answers)
+    + "."
 )
 
 # %%

@@ -11,6 +11,7 @@ __all__ = [
     "ConvergenceWarning",
     "DataWarning",
     "EffectError",
+    "LeftOutWarning",
     "MixedScoresWarning",
     "ModelError",
     "MtmetaError",
@@ -101,6 +102,10 @@ class DataWarning(MtmetaWarning):
 
 class MixedScoresWarning(DataWarning):
     """Final, change and adjusted values stand under one standardised mean difference."""
+
+
+class LeftOutWarning(DataWarning):
+    """Rows that answer a question are not pooled: their numbers cannot be true or allow no effect."""
 
 
 class ConvergenceWarning(MtmetaWarning):

@@ -12,7 +12,7 @@ from made_trials import trial
 from mtmeta.effects.compute import effect_sizes, effects_of
 from mtmeta.effects.select import Query, select_rows
 from mtmeta.effects.table import EffectSizes
-from mtmeta.errors import AnalysisError, MixedScoresWarning
+from mtmeta.errors import AnalysisError, LeftOutWarning, MixedScoresWarning
 
 
 def one(data: dict[str, Any], measure: str = "SMD", variance: str = "LS") -> EffectSizes:
@@ -300,6 +300,45 @@ def test_a_row_that_cannot_be_true_is_not_pooled_until_answered() -> None:
         select_rows([trial(fixed)], Query(constructs=("anxiety",), corrected=True)), measure="SMD"
     )
     assert es.yi[0] == 1.31
+
+
+def test_a_row_that_answers_and_gives_no_effect_is_told_of() -> None:
+    """A warning names row and reason, and the table keeps what it did not take."""
+    impossible = trial(
+        {"data": {"kind": "interval", "measure": "SMD", "estimate": -1.31, "ci_low": -0.36, "ci_high": 2.99}}
+    )
+    unsized = trial(
+        {"data": {"kind": "means", "music": {"mean": 1.0, "sd": 1.0}, "control": ARMS["control"]}},
+        id="none-1999",
+    )
+    other = trial({"data": {"kind": "means", **ARMS}, "construct": "pain"}, id="pain-2001")
+    good = trial({"data": {"kind": "means", **ARMS}}, id="good-2000")
+    with pytest.warns(LeftOutWarning) as caught:
+        es = effect_sizes([impossible, unsized, other, good], construct="anxiety")
+    assert len(caught) == 1
+    told = str(caught[0].message)
+    assert caught[0].filename == __file__
+    assert "white-1999/row-1: integrity error estimate-outside-interval" in told
+    assert "none-1999/row-1: the number of participants of the music arm is not printed" in told
+    assert "exclude={'white-1999/row-1': 'your reason'}" in told
+    assert "pain-2001" not in told
+    assert [item.study for item in es.left_out if item.answers] == ["white-1999", "none-1999"]
+    assert "2 left out without an effect" in repr(es)
+    assert "<li>white-1999/row-1: integrity error" in es._repr_html_()
+    assert es.subset([0]).left_out == es.left_out
+    reasons = {"white-1999/row-1": "the authors did not answer", "none-1999": "no sizes"}
+    said = effect_sizes([impossible, unsized, good], construct="anxiety", exclude=reasons)
+    assert said.equals(es)
+    assert [item.reason for item in said.left_out] == ["the authors did not answer", "no sizes"]
+    assert "left out" not in repr(said)
+
+
+def test_what_a_person_corrected_is_taken_on_demand() -> None:
+    printed = {"kind": "interval", "measure": "SMD", "estimate": -1.31, "ci_low": -0.36, "ci_high": 2.99}
+    fixed = {"data": printed, "corrected": {"why": "sign", "data": {**printed, "estimate": 1.31}}}
+    assert effect_sizes([trial(fixed)], construct="anxiety", corrected=True).yi[0] == 1.31
+    with pytest.raises(AnalysisError, match="corrected: true"):
+        effect_sizes([trial(fixed)], construct="anxiety")
 
 
 def test_a_misspelt_word_gets_the_nearest() -> None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mtmeta.effects.continuous import smd_variance
+from mtmeta.effects.left import LeftOut
 from mtmeta.effects.printed import NoRouteError, Printed, RouteChoices
 from mtmeta.effects.routes import routes_of
-from mtmeta.effects.select import LeftOut, Query, Row, Selection, select_rows
+from mtmeta.effects.select import Query, Row, Selection, select_rows
 from mtmeta.effects.shared import SHARED_NAMES, sampling_covariance, shared_columns
 from mtmeta.effects.table import EffectSizes
-from mtmeta.errors import AnalysisError, DataWarning, EffectError, MixedScoresWarning
+from mtmeta.errors import AnalysisError, DataWarning, EffectError, LeftOutWarning, MixedScoresWarning
 from mtmeta.measures import Measure, check_choice, measure_of
 from mtmeta.records.schema import Study
 
@@ -54,6 +55,7 @@ def effect_sizes(
     rule: str = "raise",
     rho: float = 0.6,
     prefer: Sequence[str] = (),
+    corrected: bool = False,
     choices: RouteChoices | None = None,
 ) -> EffectSizes:
     """Compute the effect of every trial that answers a question.
@@ -81,6 +83,8 @@ def effect_sizes(
         Correlation of a trial's rows, for ``rule="mean"``.
     prefer : sequence of str, optional
         Instruments, outcome ids or time points in falling order, for ``rule="prefer"``.
+    corrected : bool, default False
+        Take what a person decided (``corrected`` in the record) in place of what was printed.
     choices : RouteChoices, optional
         What is decided where a source leaves several ways to an effect: trials of several arms, a
         correlation that is not printed, P values that are bounds.
@@ -89,7 +93,7 @@ def effect_sizes(
     -------
     EffectSizes
         One row a trial, in the order of the records; ``columns`` holds label, outcome, instrument,
-        route, place and the printed data.
+        route, place and the printed data, ``left_out`` every row that was looked at and not taken.
 
     Raises
     ------
@@ -101,6 +105,9 @@ def effect_sizes(
     -----
     MixedScoresWarning
         When final, change or adjusted values stand under one SMD.
+    LeftOutWarning
+        When a row answers the question and is not pooled, because its numbers cannot be true or allow no
+        effect. Name it in `exclude` with your reason, or mend its record, and the warning ends.
 
     Examples
     --------
@@ -126,9 +133,30 @@ def effect_sizes(
         rule=rule,
         rho=rho,
         prefer=tuple(prefer),
+        corrected=corrected,
     )
-    es, _ = effects_of(select_rows(studies, query), measure=measure, variance=variance, choices=choices)
+    es, left = effects_of(select_rows(studies, query), measure=measure, variance=variance, choices=choices)
+    _warn_of_left_out(left, es.measure.code)
     return es
+
+
+def _warn_of_left_out(left: Sequence[LeftOut], code: str) -> None:
+    rows = [item for item in left if item.answers]
+    if not rows:
+        return
+    shown = "".join(f"\n  {item}" for item in rows[:_MOST_TOLD])
+    more = f"\n  and {len(rows) - _MOST_TOLD} more" if len(rows) > _MOST_TOLD else ""
+    first = f"{rows[0].study}/{rows[0].outcome}"
+    warnings.warn(
+        f"not in the table, as they give no {code}, though they answer the question:{shown}{more}\nMend the "
+        f"record, or say that you leave the row out: exclude={{{first!r}: 'your reason'}}; left_out of the "
+        "table lists all that was not taken",
+        LeftOutWarning,
+        stacklevel=3,
+    )
+
+
+_MOST_TOLD = 10
 
 
 class Computed(NamedTuple):
@@ -173,7 +201,7 @@ def computed_rows(
         try:
             kept += [(row, printed) for printed in routes_of(row, code, choices or RouteChoices())]
         except NoRouteError as reason:
-            left.append(LeftOut(row.study.id, row.outcome.id, str(reason)))
+            left.append(LeftOut(row.study.id, row.outcome.id, str(reason), answers=True))
     if not kept:
         reasons = "".join(f"\n  {x.study}/{x.outcome or '-'}: {x.reason}" for x in left[:20])
         raise AnalysisError(f"no selected row gives a {code}:{reasons}")
@@ -229,6 +257,7 @@ def effects_of(
         n1=_sizes(p.n1 if _arms_told(row) else math.nan for row, p in kept),
         n2=_sizes(p.n2 if _arms_told(row) else math.nan for row, p in kept),
         columns=_columns(kept),
+        left_out=left,
     )
     _warn_of_mixed_scores(kept, es.measure.code)
     if selection.mean_rho is not None:

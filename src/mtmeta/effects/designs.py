@@ -60,6 +60,11 @@ def _marks(count: int, i: str) -> list[str]:
     return [i] if count == 1 else [f"{i}{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"[:count]]
 
 
+def _role(name: str, side: str) -> str:
+    """Name an arm in a message: with its side, where the name does not tell."""
+    return name if name == side else f"{name} ({side})"
+
+
 def rule_of(data: rec.Arms, choices: RouteChoices) -> str:
     """Return what becomes of several arms: the analysis' word, the record's, else "combine"."""
     return choices.arms or data.rule or "combine"
@@ -77,9 +82,7 @@ def contrasts_of(data: rec.Arms, choices: RouteChoices) -> list[Contrast]:
     what = "mean change" if data.form == "changes" else "mean"
     music, control = (
         [
-            arm_of(
-                a, a.n, f"{a.name} (music)" if i == "1" else f"{a.name} (control)", mark, choices, what=what
-            )
+            arm_of(a, a.n, _role(a.name, "music" if i == "1" else "control"), mark, choices, what=what)
             for a, mark in zip(group, _marks(len(group), i), strict=True)
         ]
         for group, i in ((arms, "1"), (controls, "2"))

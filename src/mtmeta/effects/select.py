@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mtmeta.effects.left import LeftOut
 from mtmeta.errors import AnalysisError, UsageError
 from mtmeta.records.integrity import blocking
 from mtmeta.records.messages import nearest
@@ -32,15 +33,6 @@ class Row:
     def comparator(self) -> str:
         """Comparator of the row: its own, else the trial's."""
         return self.outcome.comparator or self.study.comparator.type
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A trial or a row that was looked at and not pooled, and why."""
-
-    study: str
-    outcome: str | None
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +202,11 @@ def _blocked(row: Row, *, corrected: bool) -> str | None:
     found = blocking(row.study, row.outcome.id, corrected=corrected)
     if not found:
         return None
-    hint = "; the record holds a correction, taken with corrected: true" if row.outcome.corrected else ""
+    hint = (
+        "; the record holds a correction, taken with corrected: true (corrected=True in Python)"
+        if row.outcome.corrected
+        else ""
+    )
     return f"integrity error {found[0].code}: {found[0].field} {found[0].message}{hint}"
 
 
@@ -306,13 +302,12 @@ def _rows_of(study: Study, query: Query) -> tuple[list[Row], list[LeftOut]]:
             reason = query.exclude[row.where]
         if reason is None and pinned is not None and outcome.id != pinned:
             reason = f"the analysis pins {pinned}"
-        if reason is None:
-            reason = _blocked(row, corrected=query.corrected)
-            row = _as_corrected(row) if query.corrected else row
-        if reason is None:
-            found.append(row)
-        else:
+        if reason is not None:
             left.append(LeftOut(study.id, outcome.id, reason))
+        elif (error := _blocked(row, corrected=query.corrected)) is not None:
+            left.append(LeftOut(study.id, outcome.id, error, answers=True))
+        else:
+            found.append(_as_corrected(row) if query.corrected else row)
     if not study.outcomes:
         left.append(LeftOut(study.id, None, "the record holds no outcome with numbers"))
     taken, dropped = _choose(study, found, query)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtmeta.effects.checks import FloatArray, frozen, labels, numbers, require, rows_of
+from mtmeta.effects.left import LeftOut
 from mtmeta.errors import DataWarning, EffectError, UsageError
 from mtmeta.measures import Measure, measure_of
 
@@ -63,6 +64,8 @@ class EffectSizes:
     columns : DataFrame of k rows or None
         Labels and data that results pass on to tables and figures; models never look inside.
         Both frames are handed out as copies: changing one changes nothing here.
+    left_out : tuple of LeftOut
+        What was looked at and not taken, with the reason, where records were asked.
 
     Raises
     ------
@@ -90,6 +93,7 @@ class EffectSizes:
     n2: FloatArray | None = None
     moderators: _FrameField = _FrameField()
     columns: _FrameField = _FrameField()
+    left_out: tuple[LeftOut, ...] = ()
 
     def __post_init__(self) -> None:
         study, k = self.study, len(self.study)
@@ -393,7 +397,7 @@ class EffectSizes:
         return pd.DataFrame(parts)
 
     def equals(self, other: object) -> bool:
-        """Whether `other` is an effect table with the same content, to the last bit.
+        """Whether `other` is an effect table with the same rows, to the last bit, whatever was left out.
 
         Examples
         --------
@@ -403,7 +407,8 @@ class EffectSizes:
         """
         if not isinstance(other, EffectSizes):
             return False
-        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        names = (f.name for f in fields(self) if f.name != "left_out")
+        return all(_same(getattr(self, name), getattr(other, name)) for name in names)
 
     def __len__(self) -> int:
         return self.k
@@ -416,13 +421,17 @@ class EffectSizes:
         parts.append(f"yi {low}" if low == high else f"yi {low} to {high}")
         if self.n is not None and not np.isnan(self.n).any():
             parts.append(f"n={self.n.sum():g}")
+        if open_rows := sum(item.answers for item in self.left_out):
+            parts.append(f"{open_rows} left out without an effect")
         return f"EffectSizes({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
         from html import escape
 
         table = self.to_frame().to_html(index=False, max_rows=20, border=0, float_format="{:.4g}".format)
-        return f"<p>{escape(repr(self))}</p>{table}"
+        rows = "".join(f"<li>{escape(str(item))}</li>" for item in self.left_out if item.answers)
+        told = f"<p>Left out, though they answer the question:</p><ul>{rows}</ul>" if rows else ""
+        return f"<p>{escape(repr(self))}</p>{table}{told}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # by way of the constructor, so that what comes out of a pickle is frozen and checked too
