@@ -40,6 +40,8 @@ _NAMES = {
     "BiasedUrn",
     "g",
     "family",
+    "what",
+    "sign",
     "metadat",
 }
 

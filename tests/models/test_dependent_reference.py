@@ -23,6 +23,7 @@ from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import DataWarning
 from mtmeta.models.blocks import point
 from mtmeta.models.dependent import Multilevel, MultilevelResult
+from mtmeta.models.pool import RandomEffects
 from mtmeta.models.robust import cluster_robust, robust
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
@@ -195,6 +196,9 @@ def test_konstantopoulos_2011(rscript: Callable[..., str], as_printed: Callable[
     columns = {name: [row[name] for row in rows] for name in ("yi", "vi", "district")}
     es = EffectSizes.of(columns["yi"], columns["vi"], "SMD", cluster=columns["district"])
     assert (es.k, len(set(es.cluster))) == (56, 11)
+    two = RandomEffects(ci="Wald").fit(es)
+    for value, printed in ((two.estimate, "0.1279"), (two.se, "0.0439"), (two.tau2, "0.0884")):
+        as_printed(value, printed)
     ml = Multilevel(method="ML", robust=False).fit(es)
     for value, printed in (
         (ml.estimate, "0.1845"),

@@ -14,7 +14,9 @@ from numpy.testing import assert_allclose
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.models.dependent import Multilevel
-from mtmeta.models.multivariate import Multivariate
+from mtmeta.models.multivariate import Multivariate, MultivariateResult
+from mtmeta.models.pool import RandomEffects
+from mtmeta.models.profile_structures import Component, _held, _highest, _starts, components
 from mtmeta.models.robust import robust
 from mtmeta.models.structures import _covariance, evaluate
 
@@ -165,7 +167,8 @@ def test_the_gradient_is_that_of_a_dense_likelihood(load: Load, structure: str, 
     X, unit = fit.design.matrix, fit.unit
     place = fit.data.outcome
     same = np.array([[a == b for a in es.cluster] for b in es.cluster])
-    V = fit.covariance / unit**2
+    V = np.where(same, rho * np.outer(es.sei, es.sei), 0.0) / unit**2
+    np.fill_diagonal(V, es.vi / unit**2)
 
     def dense(phi: np.ndarray) -> float:
         G, _ = _covariance(structure, 3, phi)
@@ -209,6 +212,126 @@ def test_scale_and_order(load: Load) -> None:
     assert_allclose(other.coef, 100 * fit.coef, rtol=1e-6)
     assert_allclose(other.between, 1e4 * fit.between, rtol=1e-5)
     assert_allclose(other.loglik, fit.loglik - 8 * math.log(100), rtol=1e-8)
+
+
+# profile intervals of the covariance between studies ------------------------------------------------------
+
+_PROFILE = "reference/multivariate_profile.json"
+
+
+def _profiled() -> set[tuple[str, str, str, str, int]]:
+    cells = set()
+    for name, structure in itertools.product(SETS, ("UN", "CS", "AR", "DIAG", "ID")):
+        if (structure == "AR" and SETS[name] == 2) or (structure == "UN" and SETS[name] > 2):
+            continue
+        for method in ("REML", "ML") if name == "two" else ("REML",):
+            seen = {"tau2": 0, "rho": 0}
+            for part in components(structure, SETS[name]):
+                what = "tau2" if part.j is None else "rho"
+                seen[what] += 1
+                cells.add((name, structure, method, what, seen[what]))
+    return cells
+
+
+def test_the_grid_of_intervals_is_complete(load: Load) -> None:
+    reference = load(_PROFILE)
+    rows = [*reference["intervals"], *reference["why"]]
+    assert {(r["id"], r["struct"], r["method"], r["what"], r["at"]) for r in rows} == _profiled()
+    assert len(reference["why"]) <= 2, reference["why"]
+    # where its optimiser stops on the way metafor gives no limit
+    ends = [r[end] for r in reference["intervals"] for end in ("low", "high")]
+    assert sum(end is None for end in ends) <= 9 < len(ends) // 10
+
+
+def _reached(fit: MultivariateResult, part: Component, value: float) -> float:
+    """The likelihood with one number of G held, all else at its best."""
+    structure = fit.model.structure
+    covariance, size = _held(structure, fit.data.q, part, value)
+    starts = _starts(structure, part, fit.scaled, size, [])
+    return _highest(fit.data, covariance, starts, fit.model.method == "REML")[0]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_intervals_of_metafor(load: Load, name: str) -> None:
+    """Ours are theirs, or wider because the likelihood at their end is higher than their optimiser found."""
+    es, rho = _table(load("reference/multivariate.json.gz"), name)
+    rows = [r for r in load(_PROFILE)["intervals"] if r["id"] == name]
+    for structure, method in sorted({(r["struct"], r["method"]) for r in rows}):
+        fit = Multivariate(structure=structure, method=method, within_rho=rho).fit(es)
+        ours = fit.components_ci()
+        parts = components(structure, SETS[name])
+        cut = fit.at.value - 0.5 * 3.841458820694124 - 1e-8
+        for row in (r for r in rows if (r["struct"], r["method"]) == (structure, method)):
+            kind = [p for p in parts if (p.j is None) == (row["what"] == "tau2")]
+            part = kind[int(row["at"]) - 1]
+            low, high = ours.iloc[parts.index(part)][["low", "high"]]
+            scale = 1.0 if part.j is not None else max(high, 1e-3)
+            unit = 1.0 if part.j is not None else fit.unit**2
+            for got, want, sign in ((low, row["low"], 1.0), (high, row["high"], -1.0)):
+                if want is not None and abs(got - want) > 1e-4 * scale:
+                    assert sign * (want - got) > 0.0, (row, got)
+                    assert _reached(fit, part, want / unit) >= cut, (row, got)
+
+
+@pytest.mark.parametrize(
+    ("structure", "q"), [("UN", 3), ("CS", 3), ("AR", 4), ("DIAG", 3), ("UN", 2), ("CS", 2)]
+)
+def test_held_numbers_are_held(structure: str, q: int) -> None:
+    rng = np.random.default_rng(8)
+    for part in components(structure, q):
+        value = 0.37
+        covariance, size = _held(structure, q, part, value)
+        phi = rng.uniform(0.3, 1.1, size)
+        G, d = covariance(phi)
+        sd = np.sqrt(np.diag(G))
+        held = G[part.i, part.i] if part.j is None else G[part.i, part.j] / (sd[part.i] * sd[part.j])
+        assert_allclose(held, value, rtol=1e-12)
+        assert np.linalg.eigvalsh(G)[0] > -1e-12
+        h = 1e-6
+        for n, step in enumerate(h * np.eye(size)):
+            numeric = (covariance(phi + step)[0] - covariance(phi - step)[0]) / (2.0 * h)
+            assert_allclose(d[n], numeric, atol=1e-8)
+
+
+def test_interval_of_one_outcome_is_that_of_the_pooled_model() -> None:
+    es = EffectSizes.of(
+        [0.1, 0.9, -0.4, 0.6, 1.4, 0.2],
+        [0.1, 0.05, 0.2, 0.1, 0.15, 0.08],
+        cluster=list("abcdef"),
+        moderators={"outcome": ["x"] * 6},
+    )
+    low, high = RandomEffects(tau2="REML").fit(es).tau2_ci(method="PL")
+    ours = Multivariate(structure="ID", formula="1").fit(es).components_ci()
+    assert ours.index.tolist() == ["tau2"]
+    assert_allclose(ours.loc["tau2", ["low", "high"]].to_numpy(), [low, high], rtol=1e-6, atol=1e-9)
+
+
+def test_intervals_follow_the_names_of_the_outcomes() -> None:
+    es, V = berkey()
+    turned = EffectSizes.of(
+        es.yi,
+        es.vi,
+        cluster=es.cluster,
+        moderators={"outcome": ["a PD" if o == "PD" else "b AL" for o in es.moderators["outcome"]]},  # type: ignore[index]
+    )
+    one, two = (Multivariate().fit(e, covariance=V).components_ci(0.9) for e in (es, turned))
+    assert one.index.tolist() == ["tau2 AL", "tau2 PD", "rho AL, PD"]
+    assert_allclose(one.loc["tau2 AL"], two.loc["tau2 b AL"], rtol=1e-5, atol=1e-8)
+    assert_allclose(one.loc["rho AL, PD"], two.loc["rho a PD, b AL"], rtol=1e-5)
+
+
+def test_many_rows_need_no_square_of_them() -> None:
+    """40,000 rows: a k x k matrix would have 12.8 GB."""
+    rng = np.random.default_rng(1)
+    m = 20_000
+    vi = rng.uniform(0.05, 0.2, 2 * m)
+    y = rng.normal(0.0, np.sqrt(vi)) + np.repeat(rng.normal(0.3, 0.2, m), 2)
+    es = EffectSizes.of(y, vi, cluster=np.repeat(np.arange(m), 2), moderators={"outcome": ["a", "b"] * m})
+    fit = Multivariate(structure="CS", within_rho=0.0).fit(es)
+    assert fit.covariance is None
+    assert fit.tau2.iloc[0] == pytest.approx(0.04, abs=0.003)
+    assert fit.coef.to_numpy() == pytest.approx([0.3, 0.3], abs=0.01)
+    assert robust(fit).coefficients.se[0] == pytest.approx(fit.se.iloc[0], rel=0.05)
 
 
 # edges and words -------------------------------------------------------------------------------------------

@@ -267,6 +267,14 @@ def test_diuretics(as_printed: AsPrinted) -> None:
 
 
 @pytest.mark.r
+def test_profile_of_bcg() -> None:
+    """[0.115239, 0.964666] with metafor's default tolerance of 1.2e-4."""
+    low, high = RandomEffects().fit(_metadat_effects("bcg", "RR")).tau2_ci(method="PL")
+    assert low == pytest.approx(0.115239, abs=1.2e-4)
+    assert high == pytest.approx(0.964666, abs=1.2e-4)
+
+
+@pytest.mark.r
 def test_passive_smoking(as_printed: AsPrinted) -> None:
     """Hackshaw 1998: 37 studies of lung cancer."""
     es = _metadat_effects("smoking", "OR")

@@ -57,7 +57,10 @@ def likelihood_ratio(full: MetaRegressionResult, reduced: MetaRegressionResult) 
     wide, narrow = full.design.matrix, reduced.design.matrix
     rest = narrow - wide @ np.linalg.lstsq(wide, narrow, rcond=None)[0]
     if full.p <= reduced.p or np.abs(rest).max() > 1e-8 * max(1.0, np.abs(narrow).max()):
-        raise ModelError(f"{reduced.model.formula!r} is not a smaller model within {full.model.formula!r}")
+        hint = "; give the larger model first" if full.p < reduced.p else ""
+        raise ModelError(
+            f"{reduced.model.formula!r} is not a smaller model within {full.model.formula!r}{hint}"
+        )
     statistic = max(2 * (full.loglik - reduced.loglik), 0.0)
     df = full.p - reduced.p
     return JointTest(statistic, df, np.inf, float(special.chdtrc(df, statistic)), "chi2")

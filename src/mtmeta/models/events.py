@@ -374,9 +374,10 @@ class EventResult:
 
     def __repr__(self) -> str:
         low, high = self.ci()
+        code = "OR" if self.measure.code == "PETO" else self.measure.code
         scale = "log " if self.measure.is_ratio else ""
         return (
-            f"{type(self.model).__name__}: {scale}{self.measure} {self.estimate:.3f} "
+            f"{type(self.model).__name__}: {scale}{code} {self.estimate:.3f} "
             f"[{low:.3f}, {high:.3f}], k = {self.k}, "
             f"Q = {self.q:.1f} (df {self.q_df}, {p_text(self.q_pvalue)})"
         )

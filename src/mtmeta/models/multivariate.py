@@ -14,9 +14,10 @@ from scipy import special
 
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
-from mtmeta.measures import check_choice
+from mtmeta.measures import check_choice, check_level
 from mtmeta.models.formula import Design, design_of
 from mtmeta.models.linear import Coefficients, JointTest, quantile
+from mtmeta.models.profile_structures import components, profile_interval
 from mtmeta.models.robust import Working
 from mtmeta.models.structures import STRUCTURES, Clusters, Evaluation, Structure, evaluate, maximise
 
@@ -114,10 +115,10 @@ class Multivariate:
         """
         levels, place = _outcomes(es, self.outcome)
         design = design_of(self.formula or f"0 + C({self.outcome})", _as_text(es, self.outcome), es.study)
-        V = _checked(es, covariance, self.within_rho)
+        V = None if covariance is None else _checked(es, covariance)
         _require_pairs(es, levels, place, self.structure)
         unit = float(np.sqrt(np.median(es.vi)))
-        groups = _groups(es, V / unit**2)
+        groups = _groups(es, V, self.within_rho, unit)
         data = Clusters(es.yi / unit, design.matrix, place, groups, len(levels))
         p = len(design.names)
         if es.k <= p + 1:
@@ -139,8 +140,8 @@ class MultivariateResult:
         Outcomes, in the order of G.
     data : Clusters
         What was fitted, in units of `unit`.
-    covariance : ndarray (k, k)
-        Of the sampling errors.
+    covariance : ndarray (k, k) or None
+        Of the sampling errors, where it was given.
     unit : float
     scaled : ndarray (q, q)
         G in units of ``unit**2``.
@@ -154,7 +155,7 @@ class MultivariateResult:
     design: Design
     levels: tuple[str, ...]
     data: Clusters = field(repr=False)
-    covariance: FloatArray = field(repr=False)
+    covariance: FloatArray | None = field(repr=False)
     unit: float
     scaled: FloatArray
     at: Evaluation = field(repr=False)
@@ -229,6 +230,64 @@ class MultivariateResult:
         R = np.divide(self.scaled, product, out=np.zeros_like(product), where=product > 0.0)
         np.fill_diagonal(R, 1.0)
         return pd.DataFrame(R, index=self.levels, columns=self.levels)
+
+    def components_ci(self, level: float = 0.95) -> pd.DataFrame:
+        """Return profile-likelihood intervals of what describes G: one row a variance or a correlation.
+
+        Each end is where twice the (restricted) log-likelihood, all else maximised, is chi2(1)'s quantile
+        below its maximum (metafor's ``confint``). Variances end at 0 and correlations at -1 and 1 (compound
+        symmetry: at ``-1/(q - 1)``) where the likelihood does not exclude those.
+
+        Returns
+        -------
+        DataFrame
+            estimate, low, high; rows ``tau2 OUTCOME`` and ``rho OUTCOME, OUTCOME``, or ``tau2`` and ``rho``
+            where a structure has one for all.
+
+        Examples
+        --------
+        Berkey et al. (1998), by metafor 3.8: [.0083, .1323], [0, .0636] and [-1, 1].
+
+        >>> y = [0.47, -0.32, 0.20, -0.60, 0.40, -0.12, 0.26, -0.31, 0.56, -0.39]
+        >>> blocks = [[0.0075, 0.0030, 0.0077], [0.0057, 0.0009, 0.0008], [0.0021, 0.0007, 0.0014],
+        ...           [0.0029, 0.0009, 0.0015], [0.0148, 0.0072, 0.0304]]
+        >>> V = np.zeros((10, 10))
+        >>> for i, (a, b, c) in enumerate(blocks):
+        ...     V[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = [[a, b], [b, c]]
+        >>> es = EffectSizes.of(y, np.diag(V), cluster=list("1122334455"),
+        ...                     moderators={"outcome": ["PD", "AL"] * 5})
+        >>> print(Multivariate(method="ML").fit(es, covariance=V).components_ci().round(4))
+                    estimate     low    high
+        tau2 AL       0.0261  0.0083  0.1323
+        tau2 PD       0.0070  0.0000  0.0636
+        rho AL, PD    0.6992 -1.0000  1.0000
+        """
+        import pandas as pd
+
+        check_level(level)
+        restricted = self.model.method == "REML"
+        one_for_all = self.model.structure in ("ID", "CS", "AR") or len(self.levels) == 1
+        rows = {}
+        for part in components(self.model.structure, len(self.levels)):
+            interval = profile_interval(
+                self.data,
+                self.model.structure,
+                self.scaled,
+                part,
+                restricted=restricted,
+                best=self.at.value,
+                level=level,
+            )
+            if part.j is None:
+                name = "tau2" if one_for_all else f"tau2 {self.levels[part.i]}"
+                estimate = float(self.scaled[part.i, part.i]) * self.unit**2
+                low, high = interval.low * self.unit**2, interval.high * self.unit**2
+            else:
+                name = "rho" if one_for_all else f"rho {self.levels[part.i]}, {self.levels[part.j]}"
+                estimate = float(self.rho.to_numpy()[part.i, part.j])
+                low, high = interval
+            rows[name] = {"estimate": estimate, "low": low, "high": high}
+        return pd.DataFrame.from_dict(rows, orient="index")
 
     @property
     def loglik(self) -> float:
@@ -307,13 +366,13 @@ class MultivariateResult:
     def working(self) -> Working:
         """Hand the fitted model to cluster-robust inference (:func:`mtmeta.robust`)."""
         label = np.asarray(self.effects.cluster, dtype=object)
-        G, o, V = self.scaled * self.unit**2, self.data.outcome, self.covariance
+        G, o = self.scaled * self.unit**2, self.data.outcome
 
         def covariance(rows: npt.NDArray[np.intp]) -> FloatArray:
             same = label[rows][:, :, None] == label[rows][:, None, :]
             between = G[o[rows][:, :, None], o[rows][:, None, :]]
-            known = V[rows[:, :, None], rows[:, None, :]]
-            return np.asarray(np.where(same, between, 0.0) + known)
+            known = _block(self.effects, self.covariance, self.model.within_rho, rows)
+            return np.asarray(np.where(same, between + known, 0.0))
 
         return Working(
             self.design.names,
@@ -387,13 +446,20 @@ def _as_text(es: EffectSizes, column: str) -> pd.DataFrame | None:
     return frame
 
 
-def _checked(es: EffectSizes, covariance: npt.ArrayLike | None, rho: float) -> FloatArray:
+def _block(es: EffectSizes, V: FloatArray | None, rho: float, rows: npt.NDArray[np.intp]) -> FloatArray:
+    """Return the covariances of the sampling errors of groups of rows (g, n), as of one cluster each."""
+    if V is not None:
+        return np.asarray(V[rows[:, :, None], rows[:, None, :]])
+    sd = es.sei[rows]
+    block = rho * sd[:, :, None] * sd[:, None, :]
+    each = np.arange(rows.shape[1])
+    block[:, each, each] = es.vi[rows]
+    return np.asarray(block)
+
+
+def _checked(es: EffectSizes, covariance: npt.ArrayLike) -> FloatArray:
     label = np.asarray(es.cluster, dtype=object)
     same = label[:, None] == label[None, :]
-    if covariance is None:
-        V = np.where(same, rho * np.outer(es.sei, es.sei), 0.0)
-        np.fill_diagonal(V, es.vi)
-        return V
     V = np.array(covariance, dtype=np.float64)
     if V.shape != (es.k, es.k):
         raise UsageError(f"covariance has shape {V.shape}; {es.k} effects need ({es.k}, {es.k})")
@@ -414,13 +480,16 @@ def _checked(es: EffectSizes, covariance: npt.ArrayLike | None, rho: float) -> F
     return V
 
 
-def _groups(es: EffectSizes, V: FloatArray) -> tuple[tuple[npt.NDArray[np.intp], FloatArray], ...]:
+def _groups(
+    es: EffectSizes, V: FloatArray | None, rho: float, unit: float
+) -> tuple[tuple[npt.NDArray[np.intp], FloatArray], ...]:
     _, index = np.unique(np.asarray(es.cluster, dtype=object).astype(str), return_inverse=True)
-    members = [np.flatnonzero(index == i) for i in range(int(index.max()) + 1)]
+    order = np.argsort(index, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(index[order])) + 1)
     out = []
     for size in sorted({len(rows) for rows in members}):
         rows = np.stack([rows for rows in members if len(rows) == size]).astype(np.intp)
-        block = V[rows[:, :, None], rows[:, None, :]]
+        block = _block(es, V, rho, rows) / unit**2
         sd = np.sqrt(np.diagonal(block, axis1=1, axis2=2))
         least = np.linalg.eigvalsh(block / (sd[:, :, None] * sd[:, None, :]))[:, 0]
         if least.min() < -1e-10:
@@ -437,9 +506,9 @@ def _require_pairs(
     es: EffectSizes, levels: tuple[str, ...], place: npt.NDArray[np.intp], structure: str
 ) -> None:
     """Refuse what no data determine: an outcome of one study, a correlation of which no two studies tell."""
-    have = {
-        label: {int(o) for o, c in zip(place, es.cluster, strict=True) if c == label} for label in es.cluster
-    }
+    have: dict[str, set[int]] = {}
+    for outcome, label in zip(place.tolist(), es.cluster, strict=True):
+        have.setdefault(label, set()).add(outcome)
     studies = [sum(i in own for own in have.values()) for i in range(len(levels))]
     if structure in ("UN", "DIAG"):
         for name, count in zip(levels, studies, strict=True):

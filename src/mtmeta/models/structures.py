@@ -16,7 +16,16 @@ from scipy.optimize import minimize
 
 from mtmeta.errors import ModelError
 
-__all__ = ["STRUCTURES", "Clusters", "Evaluation", "Structure", "maximise", "number_of_parameters"]
+__all__ = [
+    "STRUCTURES",
+    "Clusters",
+    "Evaluation",
+    "Structure",
+    "evaluate",
+    "maximise",
+    "number_of_parameters",
+    "sharpen",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -199,7 +208,7 @@ def maximise(data: Clusters, structure: Structure, *, restricted: bool) -> tuple
         for sd, rho in _STARTS
     ]
     best = min(found, key=lambda one: float(one.fun))
-    phi, value, gradient = _sharpen(negative, np.asarray(best.x))
+    phi, value, gradient = sharpen(negative, np.asarray(best.x))
     if np.abs(gradient).max() > 1e-5 * max(1.0, abs(value)):
         raise ModelError(
             f"the likelihood of the structure {structure!r} has no clear maximum: its gradient is still "
@@ -209,7 +218,7 @@ def maximise(data: Clusters, structure: Structure, *, restricted: bool) -> tuple
     return G, evaluate(data, G, restricted), number_of_parameters(structure, data.q)
 
 
-def _sharpen(
+def sharpen(
     f: Callable[[FloatArray], tuple[float, FloatArray]], phi: FloatArray
 ) -> tuple[FloatArray, float, FloatArray]:
     """Take Newton's steps for as long as they lower the gradient."""
