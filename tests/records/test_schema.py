@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,8 +14,11 @@ import jsonschema
 import pytest
 import yaml
 
+from mtmeta.audit.analysis import json_schema as analysis_schema
+from mtmeta.audit.meanings import MEANINGS as ANALYSIS_MEANINGS
 from mtmeta.records.folder import read_studies
 from mtmeta.records.locate import data_folder
+from mtmeta.records.meanings import MEANINGS
 from mtmeta.records.schema import Study, json_schema
 from mtmeta.records.write import dump_study
 
@@ -75,3 +80,28 @@ def test_an_outcome_is_found_by_its_id() -> None:
     with pytest.raises(KeyError):
         study.outcome("nothing")
     assert isinstance(study, Study)
+
+
+def unexplained(schema: dict[str, Any], meanings: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Name keys without a meaning, and meanings of models that are not there."""
+    models = {"": schema, **schema["$defs"]}
+    empty = [
+        f"{name}.{key}"
+        for name, model in models.items()
+        for key, field in model.get("properties", {}).items()
+        if len(field.get("description", "").strip()) < 8
+    ]
+    return empty + [f"no model {name}" for name in meanings if name not in models]
+
+
+def test_every_key_says_what_it_means() -> None:
+    assert unexplained(json_schema(), MEANINGS) == []
+    assert unexplained(analysis_schema(), ANALYSIS_MEANINGS) == []
+
+
+@pytest.mark.parametrize("page", ["record-format.md", "analysis-format.md"])
+def test_no_meaning_is_empty_on_its_page(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) > 100
+    assert [line for line in rows if re.search(r"\|\s*(Default: `[^`]*`\.)?\s*\|$", line)] == []

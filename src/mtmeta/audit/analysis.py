@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mtmeta.audit.meanings import MEANINGS
 from mtmeta.audit.priors import Priors
 from mtmeta.effects.printed import RouteChoices
 from mtmeta.effects.select import Query
@@ -14,6 +15,7 @@ from mtmeta.errors import UsageError
 from mtmeta.measures import measure_of
 from mtmeta.records import vocabulary as voc
 from mtmeta.records.forms import DATE, PlacedError
+from mtmeta.records.meanings import described
 from mtmeta.records.schema import Level, Model, Number, Slug, Text
 
 __all__ = [
@@ -449,7 +451,7 @@ class Analysis(Model):
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of an analysis file, for editors."""
-    schema = Analysis.model_json_schema(by_alias=True)
+    schema = described(Analysis.model_json_schema(by_alias=True), MEANINGS)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "mtmeta analysis file, version 1"
     return schema

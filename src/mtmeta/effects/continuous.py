@@ -65,8 +65,9 @@ def hedges_correction(df: npt.ArrayLike, *, correction: Correction = "exact") ->
     Notes
     -----
     Exact: :math:`J = \Gamma(m/2) / (\sqrt{m/2}\,\Gamma((m-1)/2))`; approximate:
-    :math:`1 - 3/(4m - 1)`, which is ``1 - 3/(4N - 9)`` for two groups (Hedges 1981, J Educ Stat 6,
-    p. 111, eqs. 6e and 6f). metafor and meta use the exact form; RevMan and esc the
+    :math:`1 - 3/(4m - 1)`, which is ``1 - 3/(4N - 9)`` for two groups (Hedges 1981, J Educ Stat
+    6:107-128; Hedges & Olkin 1985, Statistical Methods for Meta-Analysis, p. 104; Borenstein et al. 2009,
+    Introduction to Meta-Analysis, p. 27). metafor and meta use the exact form; RevMan and esc the
     approximation. From ``m = 24`` on the logarithm of the ratio is summed as an asymptotic series:
     the difference of two log-gamma values loses one digit for every tenfold `m`.
 

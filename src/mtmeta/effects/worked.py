@@ -17,7 +17,12 @@ from mtmeta.effects.printed import Given, Printed, Step
 __all__ = ["FORMULAS", "Worked", "formulas_of", "mean_of_rows", "values_of", "worked_effect"]
 
 _LS = "Hedges 1982, Psychol Bull 92, eq. 8"
-_J = Step("small-sample factor (gamma functions; from a table)", "J", "J(n1 + n2 − 2)", "Hedges 1981, eq. 6e")
+_J = Step(
+    "small-sample factor (gamma functions; from a table)",
+    "J",
+    "J(n1 + n2 − 2)",
+    "Hedges & Olkin 1985, p. 104",
+)
 _J_APPROXIMATE = Step(
     "small-sample factor, RevMan's", "J", "1 − 3 / (4 × (n1 + n2) − 9)", "Deeks & Higgins 2010"
 )

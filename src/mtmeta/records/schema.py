@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from mtmeta.records import vocabulary as voc
 from mtmeta.records.forms import DATE, DOI, SLUG, PlacedError, no_control_characters
+from mtmeta.records.meanings import MEANINGS, described
 
 __all__ = ["SCHEMA_VERSION", "Outcome", "Study", "json_schema"]
 
@@ -620,7 +621,7 @@ class Study(Model):
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a record, for editors."""
-    schema = Study.model_json_schema(by_alias=True)
+    schema = described(Study.model_json_schema(by_alias=True), MEANINGS)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "mtmeta study record, version 1"
     return schema
