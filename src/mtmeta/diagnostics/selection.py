@@ -13,17 +13,8 @@ import numpy as np
 from scipy import special
 
 from mtmeta.diagnostics.refit import FloatArray
-from mtmeta.diagnostics.weighted import (
-    IntArray,
-    Optimum,
-    Parts,
-    Weighted,
-    cells,
-    contract,
-    maximise,
-    nodes,
-    pieces,
-)
+from mtmeta.diagnostics.selection_targets import smooth_target, starts, step_target
+from mtmeta.diagnostics.weighted import Optimum, Weighted, cells, maximise
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import Interval, check_choice, check_level
@@ -38,14 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["PUniformStar", "SelectionModel", "SelectionResult"]
 
 Alternative = Literal["greater", "less", "two-sided"]
-Weight = Literal["step", "beta", "half-normal", "negative-exponential", "power"]
+Weight = Literal["step", "beta", "half-normal", "negative-exponential", "logistic", "power"]
 _ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
 _WEIGHTS: tuple[str, ...] = get_args(Weight)
-_SMALLEST_P = (
-    1e-5  # p-values are kept that far from 0 and 1 where a weight function has a pole (as in metafor)
-)
-_FAR = 8.3  # beyond so many standard errors 1 - p is 1 in double precision
-_NODES = 160
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +43,15 @@ class SelectionResult:
     effects : EffectSizes
     model : SelectionModel or PUniformStar
     estimate, se : float
-        Mean effect of all studies, reported or not, and its standard error (inverse Hessian).
+        Mean effect of all studies, reported or not, and its standard error (inverse Hessian, or by cluster).
     tau2, tau2_se : float
         Between-study variance; its standard error is NaN where tau2 is 0 or given.
     delta, delta_se : ndarray
         Parameters of the weight function. For steps the relative chance to be reported of each interval of p,
         the first fixed at 1 (standard error NaN). Empty for p-uniform*.
     lrt, lrt_df, lrt_pvalue : float, int, float
-        Likelihood ratio test of no selection; NaN and 0 for p-uniform*, which has no parameter of selection.
+        Likelihood ratio test of no selection; NaN and 0 for p-uniform*, which has no parameter of selection,
+        and where effects of a cluster depend on each other.
     loglik : float
         Log-likelihood with all constants; for p-uniform* conditional on which effects are significant.
     counts : tuple of int
@@ -74,7 +61,10 @@ class SelectionResult:
     names : tuple of str
         Columns of the mean; ("Intercept",) without moderators. `estimate` is the first coefficient.
     coefficients, cov : ndarray (p,), (p, p)
-        Coefficients of the mean and their covariance (inverse Hessian); empty for p-uniform*.
+        Coefficients of the mean and their covariance (inverse Hessian, or the sandwich by cluster); empty
+        for p-uniform*.
+    clusters : int
+        Number of clusters of a robust fit; 0 otherwise.
     """
 
     effects: EffectSizes
@@ -94,6 +84,7 @@ class SelectionResult:
     names: tuple[str, ...] = ("Intercept",)
     coefficients: FloatArray = field(default_factory=lambda: np.zeros(0))
     cov: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    clusters: int = 0
 
     @property
     def coef(self) -> pd.Series[float]:
@@ -166,7 +157,7 @@ class SelectionResult:
         True
         """
         steps = getattr(self.model, "steps", None)
-        if steps is None:
+        if steps is None or getattr(self.model, "weight", "step") != "step":
             raise UsageError(f"{self.model} has no steps; the curve is computed for weight='step' only")
         if len(self.names) > 1:
             raise UsageError(f"{self.model} has moderators: there is no one curve of what is reported")
@@ -214,24 +205,30 @@ class SelectionModel:
     steps : sequence of float, optional
         Cut points of p, rising, between 0 and 1, for ``weight="step"``: ``[0.025]`` (the default) is the
         three-parameter model (3PSM), ``[0.025, 0.5]`` the four-parameter one; any others will do. A p-value
-        at a cut point belongs below it.
+        at a cut point belongs below it. For ``weight="beta"`` two cut points between which the weight
+        follows the beta function and beyond which it stays as it is there (Citkowicz et al. 2026), such as
+        ``[0.025, 0.975]``; by default 1e-5 and 1 - 1e-5.
     tau2 : "ML" or float
         Estimated by maximum likelihood, or given; 0 is the common-effect model.
     alternative : {"greater", "less", "two-sided"}
         Which p-values matter: one-sided for positive effects, one-sided for negative effects (scales where
         less is better), or two-sided.
-    weight : {"step", "beta", "half-normal", "negative-exponential", "power"}
+    weight : {"step", "beta", "half-normal", "negative-exponential", "logistic", "power"}
         Chance of being reported, relative: steps (Hedges 1992; Vevea and Hedges 1995);
         :math:`p^{\delta_1-1}(1-p)^{\delta_2-1}` (Citkowicz and Vevea 2017); :math:`\exp(-\delta p^2)`;
-        :math:`\exp(-\delta p)`; :math:`(1-p)^\delta` (Preston et al. 2004).
+        :math:`\exp(-\delta p)`; :math:`2/(1+\exp(\delta p))`; :math:`(1-p)^\delta` (Preston et al. 2004).
     moderators : str, optional
-        Formula of the mean, such as ``"x1 + x2"``, of columns of the effects' moderators; with steps only.
+        Formula of the mean, such as ``"x1 + x2"``, of columns of the effects' moderators.
+    robust : bool, default False
+        Standard errors by cluster (`es.cluster`) for effects that depend on each other: the sandwich
+        :math:`H^{-1}(\sum_c g_cg_c^\top)H^{-1}` of the clusters' scores, without small-sample correction. The
+        estimates stay; they describe the distribution of single effects.
 
     Raises
     ------
     UsageError
-        Unknown choices; steps outside (0, 1), not rising, or given for a smooth weight function; a smooth
-        weight function of two-sided p-values or with moderators.
+        Unknown choices; steps outside (0, 1), not rising, or given for a smooth weight function other than
+        two of beta; a smooth weight function of two-sided p-values.
 
     Notes
     -----
@@ -245,12 +242,16 @@ class SelectionModel:
 
     Selection models assume that the chance depends on p alone. With few studies the mean is estimated from
     the shape of a truncated distribution: expect wide intervals, and none where an interval of p is empty.
+    Robust intervals are too narrow with few clusters; Pustejovsky et al. (2025) ask for 30 and more.
 
     References
     ----------
     Hedges, L. V. (1992). Stat Sci 7:246-255. Vevea, J. L. and Hedges, L. V. (1995). Psychometrika 60:419-435.
     Citkowicz, M. and Vevea, J. L. (2017). Psychol Methods 22:28-41. Preston, C., Ashby, D. and Smyth, R.
-    (2004). J Eval Clin Pract 10:313-322.
+    (2004). J Eval Clin Pract 10:313-322. Pustejovsky, J. E., Citkowicz, M. and Joshi, M. (2025). Estimation
+    and inference for step-function selection models in meta-analysis with dependent effects (preprint,
+    doi:10.31222/osf.io/qg5x6_v1). Citkowicz, M., Pustejovsky, J. E. and Joshi, M. (2026). Estimating
+    beta-function selection models in meta-analysis with dependent effects (doi:10.31222/osf.io/wjpxk_v1).
 
     Examples
     --------
@@ -272,23 +273,30 @@ class SelectionModel:
     alternative: Alternative = "greater"
     weight: Weight = "step"
     moderators: str | None = None
+    robust: bool = False
 
     def __post_init__(self) -> None:
         check_choice("alternative", self.alternative, _ALTERNATIVES)
         check_choice("weight", self.weight, _WEIGHTS)
         _check_tau2(self.tau2)
         if self.weight != "step":
-            if self.moderators is not None:
-                raise UsageError(f"weight={self.weight!r} takes no moderators; use steps, such as [0.025]")
-            if self.steps is not None:
-                raise UsageError(f"steps={self.steps!r} belongs to weight='step', not to {self.weight!r}")
             if self.alternative == "two-sided":
                 raise UsageError(
                     f"weight={self.weight!r} needs a direction; use alternative='greater' or 'less'"
                 )
-            return
+            if self.steps is None:
+                return
+            if self.weight != "beta":
+                raise UsageError(
+                    f"steps={self.steps!r} belongs to weight='step' or 'beta', not to {self.weight!r}"
+                )
+            if len(self.steps) != 2:
+                raise UsageError(
+                    f"steps={self.steps!r} must be the two ends of a beta weight, such as [0.025, 0.975]"
+                )
         cuts = (0.025,) if self.steps is None else tuple(float(s) for s in self.steps)
-        cuts = cuts[:-1] if cuts and cuts[-1] == 1.0 else cuts
+        if self.weight == "step" and cuts and cuts[-1] == 1.0:
+            cuts = cuts[:-1]
         if not cuts or any(not 0.0 < s < 1.0 for s in cuts) or list(cuts) != sorted(set(cuts)):
             raise UsageError(
                 f"steps={self.steps!r} must be rising numbers between 0 and 1, such as [0.025, 0.5]"
@@ -296,9 +304,10 @@ class SelectionModel:
         object.__setattr__(self, "steps", cuts)
 
     def __str__(self) -> str:
-        what = "steps " + ", ".join(f"{s:g}" for s in self.steps) if self.steps else self.weight
+        cuts = ", ".join(f"{s:g}" for s in self.steps or ())
+        what = f"steps {cuts}" if self.weight == "step" else self.weight + (f" within {cuts}" if cuts else "")
         mods = f"; {self.moderators}" if self.moderators is not None else ""
-        return f"SelectionModel ({what}; {self.alternative}{mods})"
+        return f"SelectionModel ({what}; {self.alternative}{mods}{'; by cluster' if self.robust else ''})"
 
     def fit(self, es: EffectSizes) -> SelectionResult:
         """Fit by maximum likelihood.
@@ -306,16 +315,18 @@ class SelectionModel:
         Raises
         ------
         ModelError
-            An interval of p without an effect, a likelihood without a maximum, fewer effects than parameters.
+            An interval of p without an effect, a likelihood without a maximum, fewer effects than parameters,
+            or for a robust fit not more clusters than parameters.
         """
         scale = float(np.median(es.sei))
         sign = -1.0 if self.alternative == "less" else 1.0
         y, v = sign * es.yi / scale, es.vi / scale**2
         counts: tuple[int, ...] = ()
-        if self.steps is not None:
-            target, counts, lower = _step_target(y, v, self.steps, two_sided=self.alternative == "two-sided")
+        if self.weight == "step":
+            two_sided = self.alternative == "two-sided"
+            target, counts, lower = step_target(y, v, self.steps or (), two_sided=two_sided)
         else:
-            target, lower = _smooth_target(y, v, self.weight)
+            target, lower = smooth_target(y, v, self.weight, self.steps)
         design = None if self.moderators is None else design_of(self.moderators, es.moderators, es.study)
         turn = np.eye(1)
         if design is not None:
@@ -334,7 +345,9 @@ class SelectionModel:
             raise ModelError(_empty(counts, self.steps or ()))
         start, fixed = _start(self.tau2, scale, parameters, p)
         lower = np.concatenate([np.full(p - 1, -np.inf), lower])
-        best = maximise(target, _starts(target, start), lower=lower, fixed=fixed, what=str(self))
+        best = maximise(target, starts(target, start), lower=lower, fixed=fixed, what=str(self))
+        if self.robust:
+            best = _sandwich(target, best, es.cluster, str(self))
         plain = _plain(y, v, self.tau2, scale, target.design)
         names = ("Intercept",) if design is None else design.names
         return self._result(es, best, plain=plain, scale=scale, counts=counts, names=names, turn=turn)
@@ -361,7 +374,10 @@ class SelectionModel:
         else:
             delta = theta + 1.0 if self.weight == "beta" else theta.copy()
             delta_se = np.where(best.free[p + 1 :], spread[p + 1 :], math.nan)
-        lrt = max(0.0, 2.0 * (best.value - float(plain.loglik[0])))
+        if self.robust:
+            lrt, df = math.nan, 0
+        else:
+            lrt = max(0.0, 2.0 * (best.value - float(plain.loglik[0])))
         return SelectionResult(
             effects=es,
             model=self,
@@ -373,13 +389,14 @@ class SelectionModel:
             delta_se=delta_se,
             lrt=lrt,
             lrt_df=df,
-            lrt_pvalue=float(special.chdtrc(df, lrt)),
+            lrt_pvalue=float(special.chdtrc(df, lrt)) if df else math.nan,
             loglik=best.value - es.k * math.log(scale),
             counts=counts,
             unadjusted=sign * scale * float(turn[0] @ plain.beta[0]),
             names=names,
             coefficients=coefficients,
             cov=cov,
+            clusters=len(set(es.cluster)) if self.robust else 0,
         )
 
 
@@ -453,7 +470,7 @@ class PUniformStar:
         target = Weighted(y, v, partial(cells, cuts), none, np.zeros((es.k, 0)), own)
         start, fixed = _start("ML", scale, 2)
         lower = np.array([-np.inf, 0.0])
-        best = maximise(target, _starts(target, start), lower=lower, fixed=fixed, what=str(self))
+        best = maximise(target, starts(target, start), lower=lower, fixed=fixed, what=str(self))
         spread = np.sqrt(np.diagonal(best.cov))
         plain = _plain(y, v, "ML", scale)
         empty = np.zeros(0)
@@ -485,6 +502,21 @@ def _check_tau2(tau2: str | float) -> None:
         raise UsageError(f"tau2={tau2!r} must be 'ML' or a number not below 0")
 
 
+def _sandwich(target: Weighted, best: Optimum, cluster: Sequence[str], what: str) -> Optimum:
+    """Replace the covariance by the sandwich of the clusters' scores."""
+    groups, at = np.unique(np.array(cluster, dtype=object), return_inverse=True)
+    free = int(best.free.sum())
+    if len(groups) <= free:
+        raise ModelError(
+            f"{what} has {free} free parameters and there are {len(groups)} clusters; errors by cluster need "
+            "more clusters than that, and are too small with fewer than 30"
+        )
+    scores = np.zeros((len(groups), len(best.x)))
+    np.add.at(scores, at, target.scores(best.x))
+    half = scores @ best.cov  # 0 for parameters that are held
+    return replace(best, cov=half.T @ half)
+
+
 def _plain(
     y: FloatArray, v: FloatArray, tau2: str | float, scale: float, design: FloatArray | None = None
 ) -> kernel.KernelFit:
@@ -509,73 +541,3 @@ def _start(tau2: str | float, scale: float, parameters: int, p: int = 1) -> tupl
         return None, fixed
     fixed[p] = True
     return float(tau2) / scale**2, fixed
-
-
-def _starts(target: Weighted, given: float | None) -> FloatArray:
-    """Points all over the plausible: means towards 0 and beyond, little and much heterogeneity."""
-    plain = kernel.fit(target.yi, target.vi, method="ML", design=target.design)
-    mean, t = plain.beta[0], float(plain.tau2[0])
-    spread = math.sqrt(float(np.var(target.yi)) + 1e-3)
-    m = target.basis.shape[0]
-    down = np.ones(1) if target.design is None else target.design.mean(axis=0)  # of orthogonal columns
-    means = (mean, 0.5 * mean, mean - spread * down)
-    variances = (given,) if given is not None else (t, 0.2 * spread**2 + 0.1)
-    tilts = (0.0, -1.0) if m else (0.0,)
-    rows = [[*a, b, *([c] * m)] for a in means for b in variances for c in tilts]
-    if target.basis.shape[1] > 10:  # smooth weights: theta scales log p, a tilt of one is a lot
-        n = target.p + 1
-        rows = [[*row[:n], *(0.3 * c for c in row[n:])] for row in rows]
-    return np.array(rows, dtype=np.float64)
-
-
-def _step_target(
-    y: FloatArray, v: FloatArray, steps: Sequence[float], *, two_sided: bool
-) -> tuple[Weighted, tuple[int, ...], FloatArray]:
-    root, cuts = np.sqrt(v), np.asarray(steps, dtype=np.float64)
-    z = y / root
-    if two_sided:
-        p, quantile = 2.0 * special.ndtr(-np.abs(z)), -special.ndtri(cuts / 2.0)
-        evaluate = partial(_two_tails, root[:, None] * quantile)
-    else:
-        p, quantile = special.ndtr(-z), -special.ndtri(cuts)
-        evaluate = partial(cells, root[:, None] * quantile)
-    cell: IntArray = np.searchsorted(cuts, p, side="left")
-    basis = np.eye(len(cuts) + 1)[1:]
-    counts = tuple(int(n) for n in np.bincount(cell, minlength=len(cuts) + 1))
-    lower = np.concatenate([[-np.inf, 0.0], np.full(len(cuts), -np.inf)])
-    return Weighted(y, v, evaluate, basis, basis.T[cell]), counts, lower
-
-
-def _two_tails(
-    cuts: FloatArray, mu: FloatArray, s2: FloatArray, columns: FloatArray, counts: tuple[int, int, int]
-) -> Parts:
-    """Cells of |y|: the cells between falling cut points and their mirror images."""
-    both = np.concatenate([cuts, -cuts[:, ::-1]], axis=1)
-    parts = pieces(both, mu, s2, derivatives=counts[1] > 0)
-    j = cuts.shape[1]
-    folded = (np.concatenate([p[:, :, :j] + p[:, :, :j:-1], p[:, :, j : j + 1]], axis=2) for p in parts)
-    return contract(tuple(folded), columns, counts)
-
-
-def _smooth_target(y: FloatArray, v: FloatArray, weight: str) -> tuple[Weighted, FloatArray]:
-    root = np.sqrt(v)
-    limit = -float(special.ndtri(_SMALLEST_P)) if weight in ("beta", "power") else _FAR
-    x, w = np.polynomial.legendre.leggauss(_NODES)
-    z = limit * np.concatenate([[-1.0], x, [1.0]])
-    rule = limit * np.concatenate([[0.0], w, [0.0]])
-    basis = _logs(z, weight)
-    observed = _logs(np.clip(y / root, -limit, limit), weight).T
-    floor = -1.0 + _SMALLEST_P if weight == "beta" else 0.0
-    lower = np.concatenate([[-np.inf, 0.0], np.full(len(basis), floor)])
-    return Weighted(y, v, partial(nodes, root, z, rule), basis, observed), lower
-
-
-def _logs(z: FloatArray, weight: str) -> FloatArray:
-    """L of the weight function at z, (M, n)."""
-    p = special.ndtr(-z)
-    if weight == "half-normal":
-        return np.array([-p * p])
-    if weight == "negative-exponential":
-        return np.array([-p])
-    log_q = special.log_ndtr(z)
-    return np.array([log_q]) if weight == "power" else np.array([special.log_ndtr(-z), log_q])

@@ -1,8 +1,8 @@
 r"""Likelihood of effects seen through a weight function of their p-values, and its maximum.
 
-All weight functions here have the form :math:`w(p)=\exp(\sum_m\theta_m L_m(p))`: steps (L are indicators,
-theta the log weights), beta (log p and log(1 - p)), half-normal (-p²), negative exponential (-p), power
-(log(1 - p)). Study i adds
+Weight functions have the form :math:`w(p)=\exp(\sum_m\theta_m L_m(p))`: steps (L are indicators, theta the
+log weights), beta (log p and log(1 - p)), half-normal (-p²), negative exponential (-p), power (log(1 - p));
+or, for the logistic one, :math:`w(p)=2/(1+\exp(-\theta L(p)))` with L = -p. Study i adds
 
 .. math:: \log w(p_i)+\log N(y_i;\mu,v_i+\tau^2)-\log\sum_n w(p_n)K_{in}(\mu,\tau^2),
 
@@ -209,6 +209,8 @@ class Weighted:
         Condition each study on its own cell instead of weighting (p-uniform*); M is 0 then.
     design : ndarray (k, p), optional
         Columns of the mean; None is an intercept alone.
+    logistic : bool
+        Whether the weight is logistic in theta L (one row of `basis`) instead of its exponential.
     """
 
     yi: FloatArray
@@ -218,6 +220,7 @@ class Weighted:
     observed: FloatArray
     own: IntArray | None = None
     design: FloatArray | None = None
+    logistic: bool = False
 
     @property
     def p(self) -> int:
@@ -233,8 +236,15 @@ class Weighted:
         parts = self._parts(mu, s2, columns, (1, 0, 0))
         with np.errstate(divide="ignore", invalid="ignore"):
             value -= np.sum(np.log(parts[0][:, :, 0]), axis=1) + len(self.yi) * top
-        value += theta @ self.observed.sum(axis=0)
+        value += self._logs(theta, self.observed.T)[0].sum(axis=1)
         return value
+
+    def scores(self, x: FloatArray) -> FloatArray:
+        """Return what each study adds to the gradient at one point (P,): (k, P)."""
+        slope: FloatArray = self._local(x[None])[1][0]
+        if self.design is None:
+            return slope
+        return np.concatenate([slope[:, :1] * self.design, slope[:, 1:]], axis=1)
 
     def __call__(self, x: FloatArray) -> Derivatives:
         """Evaluate at S points, (S, p + 1 + M)."""
@@ -256,18 +266,32 @@ class Weighted:
         mu = x[:, :1] if self.design is None else x[:, :p] @ self.design.T
         return mu, self.vi + x[:, p : p + 1], x[:, p + 1 :]
 
+    def _logs(self, theta: FloatArray, L: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return log weights at L (M, N) with their derivatives by theta: (S, N), (S, N, M), (S, N, M, M)."""
+        m = len(L)
+        if not self.logistic:
+            return theta @ L, L.T[None], np.zeros((1, 1, m, m))
+        at = theta @ L
+        rest = special.expit(-at)[:, :, None]
+        slope = L.T * rest
+        bend = -slope * (L.T * (1.0 - rest))
+        return math.log(2.0) + special.log_expit(at), slope, bend[:, :, :, None]
+
     def _columns(self, theta: FloatArray, *, derivatives: bool) -> tuple[FloatArray, FloatArray]:
         """Return weights over their largest, times 1, L and L L' (S, N, C), and the log of the largest."""
         if self.own is not None:
             return np.eye(int(self.own.max()) + 1)[None], np.zeros(len(theta))
-        log_w = theta @ self.basis
+        log_w, slope, bend = self._logs(theta, self.basis)
         top = log_w.max(axis=1)
         w = np.exp(log_w - top[:, None])[:, :, None]
         if not derivatives:
             return w, top
-        first = w * self.basis.T
+        first = w * slope
         m = len(self.basis)
-        second = (first[:, :, :, None] * self.basis.T[:, None, :]).reshape(len(theta), -1, m * m)
+        curved = first[:, :, :, None] * slope[:, :, None, :]
+        if self.logistic:
+            curved += w[:, :, :, None] * bend
+        second = curved.reshape(len(theta), -1, m * m)
         return np.concatenate([w, first, second], axis=2), top
 
     def _parts(
@@ -288,8 +312,9 @@ class Weighted:
         a, by_mu, by_t, mm, mt, tt = self._parts(mu, s2, columns, (1 + m + m * m, 1 + m, 1))
         total = a[:, :, 0]
         value, slope, curve = self._density(mu, s2)
+        seen, rise, turn = self._logs(theta, self.observed.T)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            value += theta @ self.observed.T - np.log(total) - top[:, None]
+            value += seen - np.log(total) - top[:, None]
             ours = np.concatenate([by_mu[:, :, :1], by_t[:, :, :1], a[:, :, 1 : 1 + m]], axis=2)
             ours /= total[:, :, None]
             bent = np.empty((*total.shape, 2 + m, 2 + m))
@@ -299,7 +324,8 @@ class Weighted:
             bent[:, :, 1, 2:] = bent[:, :, 2:, 1] = by_t[:, :, 1:]
             bent[:, :, 2:, 2:] = a[:, :, 1 + m :].reshape(*total.shape, m, m)
             bent /= total[:, :, None, None]
-        slope[:, :, 2:] += self.observed
+        slope[:, :, 2:] += rise
+        curve[:, :, 2:, 2:] += turn
         curve -= bent - ours[:, :, :, None] * ours[:, :, None, :]
         return value, slope - ours, curve
 
