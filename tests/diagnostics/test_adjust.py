@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mtmeta.diagnostics.adjust import bias_panel, pet_peese
+from mtmeta.diagnostics.least_squares import waap
 from mtmeta.diagnostics.selection import SelectionModel
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import ModelError, UsageError
@@ -55,9 +56,14 @@ def test_panel(bcg: EffectSizes, data: Table) -> None:
     table = bias_panel(bcg, alternative="less")
     assert table.columns.tolist() == ["method", "estimate", "se", "ci_low", "ci_high", "tau2", "note"]
     assert table["method"].tolist() == [
-        "unadjusted", "trim and fill (L0)", "PET", "PEESE", "selection model (0.025)",
-        "selection model (0.025, 0.5)", "p-uniform*",
+        "unadjusted", "trim and fill (L0)", "PET", "PEESE", "WAAP-WLS", "selection model (0.025)",
+        "selection model (0.025, 0.5)", "selection model (beta)", "p-uniform*",
     ]  # fmt: skip
+    by_name = table.set_index("method")
+    assert by_name.loc["WAAP-WLS", "estimate"] == waap(bcg).estimate
+    assert f"{waap(bcg).powered} of 13 studies have 80% power" in by_name.loc["WAAP-WLS", "note"]
+    beta = SelectionModel(alternative="less", weight="beta").fit(bcg)
+    assert by_name.loc["selection model (beta)", "estimate"] == beta.estimate
     row = table.set_index("method").loc["selection model (0.025)"]
     fit = SelectionModel(alternative="less").fit(bcg)
     assert (row["estimate"], row["ci_low"]) == (fit.estimate, fit.ci().low)

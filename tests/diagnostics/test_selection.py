@@ -154,7 +154,7 @@ def test_printed_of_other_packages(rscript: Callable[..., str]) -> None:
 @pytest.mark.parametrize("name", GIVEN)
 def test_metafor_5_1(name: str, given: Any, data: Table) -> None:
     """metafor's BFGS stops 1e-5 short (its log(tau2) never reaches 0); our likelihood is never below its."""
-    want, fit = given("bias")[name], SelectionModel().fit(data(name))
+    want, fit = given("bias")[name], SelectionModel(alternative="greater").fit(data(name))
     assert fit.lrt >= want["sel_lrt"] - 1e-9
     for got, theirs in (
         (fit.estimate, want["sel_est"]), (fit.se, want["sel_se"]), (fit.tau2, want["sel_tau2"]),
@@ -506,6 +506,19 @@ def test_intervals_by_cluster_cover_dependent_effects() -> None:
     plain, clustered = hits / rounds
     assert clustered > plain + 0.05
     assert 0.88 <= clustered <= 0.98
+
+
+def test_a_direction_is_not_taken_as_read() -> None:
+    """Not said, it is "greater"; effects that are mostly negative ask which it is."""
+    d = MODS["data"]["k30"]
+    es, turned = EffectSizes.of(d["yi"], d["vi"]), EffectSizes.of([-y for y in d["yi"]], d["vi"])
+    for unsaid in (SelectionModel(), PUniformStar()):
+        fit = unsaid.fit(es)
+        assert fit.estimate == replace(unsaid, alternative="greater").fit(es).estimate
+        assert fit.model.alternative == "greater"
+        with pytest.raises(UsageError, match="alternative='less' where lower is better"):
+            unsaid.fit(turned)
+        assert replace(unsaid, alternative="less").fit(turned).estimate == pytest.approx(-fit.estimate)
 
 
 # p-uniform* ------------------------------------------------------------------------------------------------

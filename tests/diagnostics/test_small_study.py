@@ -210,3 +210,9 @@ def test_words(bcg: EffectSizes) -> None:
     )
     assert "z = " in repr(egger(bcg, model=RandomEffects(ci="Wald")))
     assert begg(bcg)._repr_html_().startswith("<p>Begg")
+
+
+@pytest.mark.parametrize("test", [harbord, peters])
+def test_tests_of_events_say_what_they_need(test: Callable[..., object]) -> None:
+    with pytest.raises(UsageError, match="events and people of both groups"):
+        test(EffectSizes.of([0.1, 0.3], [0.1, 0.2]), force=True)

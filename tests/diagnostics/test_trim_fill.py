@@ -135,3 +135,11 @@ def test_order_sign_and_scale(order: list[int], scale: float) -> None:
     assert mixed.k0 == base.k0
     assert {mixed.side, base.side} == {"left", "right"}
     assert mixed.estimate == pytest.approx(-scale * base.estimate, rel=1e-7)
+
+
+def test_a_regression_has_no_centre() -> None:
+    from mtmeta.models.regression import MetaRegression
+
+    es = EffectSizes.of([0.1, 0.3, 0.2, 0.5, 0.4], [0.1] * 5, moderators={"x": [1.0, 2.0, 3.0, 5.0, 4.0]})
+    with pytest.raises(UsageError, match="no one mean to mirror effects at"):
+        trim_and_fill(es, model=MetaRegression("x"))

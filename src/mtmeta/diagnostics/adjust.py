@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from mtmeta.diagnostics.least_squares import waap
 from mtmeta.diagnostics.selection import PUniformStar, SelectionModel
 from mtmeta.diagnostics.small_study import RegressionTest, regress
 from mtmeta.diagnostics.trim_fill import trim_and_fill
@@ -210,10 +211,15 @@ def bias_panel(
         ("trim and fill (L0)", lambda: _filled(chosen, es, side, level)),
         ("PET", lambda: _limit(pet_peese(es).pet, level, pet_peese(es).failures)),
         ("PEESE", lambda: _limit(pet_peese(es).peese, level, pet_peese(es).failures)),
+        ("WAAP-WLS", lambda: _powered(es, level)),
         ("selection model (0.025)", lambda: _selected(SelectionModel(alternative=alternative), es, level)),
         (
             "selection model (0.025, 0.5)",
             lambda: _selected(SelectionModel([0.025, 0.5], alternative=alternative), es, level),
+        ),
+        (
+            "selection model (beta)",
+            lambda: _selected(SelectionModel(alternative=alternative, weight="beta"), es, level),
         ),
         ("p-uniform*", lambda: _selected(PUniformStar(alternative=alternative), es, level)),
     ]
@@ -245,7 +251,15 @@ def _limit(test: RegressionTest, level: float, failures: tuple[str, ...]) -> _An
     return test.limit, test.limit_se, *test.limit_ci(level), math.nan, "; ".join(failures)
 
 
+def _powered(es: EffectSizes, level: float) -> _Answer:
+    found = waap(es)
+    note = f"{found.powered} of {es.k} studies have 80% power for the mean of all, and are used"
+    if found.used == "all":
+        note = f"{found.powered} of {es.k} studies have 80% power: too few, all are used, nothing is adjusted"
+    return found.estimate, found.se, *found.ci(level), math.nan, note
+
+
 def _selected(model: SelectionModel | PUniformStar, es: EffectSizes, level: float) -> _Answer:
     fit = model.fit(es)
-    note = f"effects by interval of p: {', '.join(map(str, fit.counts))}"
+    note = f"effects by interval of p: {', '.join(map(str, fit.counts))}" if fit.counts else ""
     return fit.estimate, fit.se, *fit.ci(level), fit.tau2, note

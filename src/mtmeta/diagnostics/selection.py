@@ -212,7 +212,8 @@ class SelectionModel:
         Estimated by maximum likelihood, or given; 0 is the common-effect model.
     alternative : {"greater", "less", "two-sided"}
         Which p-values matter: one-sided for positive effects, one-sided for negative effects (scales where
-        less is better), or two-sided.
+        less is better), or two-sided. Not said, it is "greater", and effects that are mostly negative are
+        refused.
     weight : {"step", "beta", "half-normal", "negative-exponential", "logistic", "power"}
         Chance of being reported, relative: steps (Hedges 1992; Vevea and Hedges 1995);
         :math:`p^{\delta_1-1}(1-p)^{\delta_2-1}` (Citkowicz and Vevea 2017); :math:`\exp(-\delta p^2)`;
@@ -270,13 +271,14 @@ class SelectionModel:
 
     steps: Sequence[float] | None = None
     tau2: Literal["ML"] | float = "ML"
-    alternative: Alternative = "greater"
+    alternative: Alternative | None = None
     weight: Weight = "step"
     moderators: str | None = None
     robust: bool = False
 
     def __post_init__(self) -> None:
-        check_choice("alternative", self.alternative, _ALTERNATIVES)
+        if self.alternative is not None:
+            check_choice("alternative", self.alternative, _ALTERNATIVES)
         check_choice("weight", self.weight, _WEIGHTS)
         _check_tau2(self.tau2)
         if self.weight != "step":
@@ -306,8 +308,10 @@ class SelectionModel:
     def __str__(self) -> str:
         cuts = ", ".join(f"{s:g}" for s in self.steps or ())
         what = f"steps {cuts}" if self.weight == "step" else self.weight + (f" within {cuts}" if cuts else "")
-        mods = f"; {self.moderators}" if self.moderators is not None else ""
-        return f"SelectionModel ({what}; {self.alternative}{mods}{'; by cluster' if self.robust else ''})"
+        told = [what, self.alternative or "greater"]
+        told += [self.moderators] if self.moderators is not None else []
+        told += ["by cluster"] if self.robust else []
+        return f"SelectionModel ({'; '.join(told)})"
 
     def fit(self, es: EffectSizes) -> SelectionResult:
         """Fit by maximum likelihood.
@@ -317,7 +321,12 @@ class SelectionModel:
         ModelError
             An interval of p without an effect, a likelihood without a maximum, fewer effects than parameters,
             or for a robust fit not more clusters than parameters.
+        UsageError
+            No `alternative` and effects that are mostly negative.
         """
+        if self.alternative is None:
+            _positive(es)
+            return replace(self, alternative="greater").fit(es)
         scale = float(np.median(es.sei))
         sign = -1.0 if self.alternative == "less" else 1.0
         y, v = sign * es.yi / scale, es.vi / scale**2
@@ -407,7 +416,8 @@ class PUniformStar:
     Parameters
     ----------
     alternative : {"greater", "less"}
-        Direction in which effects are significant.
+        Direction in which effects are significant. Not said, it is "greater", and effects that are mostly
+        negative are refused.
     alpha : float, default 0.05
         Two-sided level; an effect counts as significant when z in that direction is above the quantile
         1 - alpha/2.
@@ -439,16 +449,17 @@ class PUniformStar:
     True
     """
 
-    alternative: Literal["greater", "less"] = "greater"
+    alternative: Literal["greater", "less"] | None = None
     alpha: float = 0.05
 
     def __post_init__(self) -> None:
-        check_choice("alternative", self.alternative, ("greater", "less"))
+        if self.alternative is not None:
+            check_choice("alternative", self.alternative, ("greater", "less"))
         if not 0.0 < self.alpha < 1.0:
             raise UsageError(f"alpha={self.alpha!r} must lie between 0 and 1, such as 0.05")
 
     def __str__(self) -> str:
-        return f"PUniformStar ({self.alternative})"
+        return f"PUniformStar ({self.alternative or 'greater'})"
 
     def fit(self, es: EffectSizes) -> SelectionResult:
         """Fit by maximum likelihood; `counts` are the significant effects and the others.
@@ -457,7 +468,12 @@ class PUniformStar:
         ------
         ModelError
             No significant effect, no other one, or a likelihood without a maximum.
+        UsageError
+            No `alternative` and effects that are mostly negative.
         """
+        if self.alternative is None:
+            _positive(es)
+            return replace(self, alternative="greater").fit(es)
         scale = float(np.median(es.sei))
         sign = -1.0 if self.alternative == "less" else 1.0
         y, v = sign * es.yi / scale, es.vi / scale**2
@@ -500,6 +516,16 @@ def _check_tau2(tau2: str | float) -> None:
         check_choice("tau2", tau2, ("ML",))
     elif isinstance(tau2, bool) or not 0.0 <= float(tau2) < math.inf:
         raise UsageError(f"tau2={tau2!r} must be 'ML' or a number not below 0")
+
+
+def _positive(es: EffectSizes) -> None:
+    """Refuse to take a direction as read that the effects speak against."""
+    mean = float(kernel.fit(es.yi, es.vi, method="ML").estimate[0])
+    if mean < es.measure.null:
+        raise UsageError(
+            f"the mean of these effects is {mean:.3g}, and which results selection favours was not said: "
+            "alternative='less' where lower is better, alternative='greater' where higher is"
+        )
 
 
 def _sandwich(target: Weighted, best: Optimum, cluster: Sequence[str], what: str) -> Optimum:

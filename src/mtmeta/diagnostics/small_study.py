@@ -396,6 +396,10 @@ def _known(es: EffectSizes, n: FloatArray) -> FloatArray:
 
 
 def _informative(events: EventCounts) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    if not isinstance(events, EventCounts):
+        raise UsageError(
+            "this test needs the events and people of both groups; give EventCounts.of(a, n1, c, n2)"
+        )
     happened, total = events.a + events.c, events.n1 + events.n2
     return (happened > 0) & (happened < total)
 

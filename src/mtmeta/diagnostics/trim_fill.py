@@ -11,7 +11,7 @@ import numpy as np
 
 from mtmeta.diagnostics.refit import FloatArray
 from mtmeta.effects.table import EffectSizes
-from mtmeta.errors import ModelError
+from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import Interval, check_choice
 from mtmeta.models import kernel
 from mtmeta.models.pool import CommonEffect, RandomEffects
@@ -110,6 +110,8 @@ def trim_and_fill(
     ------
     ModelError
         Fewer than three effects; an estimator without value or without a fixed point on these data.
+    UsageError
+        A model without one mean, such as a regression.
 
     Notes
     -----
@@ -153,6 +155,11 @@ def trim_and_fill(
             f"trim and fill needs at least 3 effects and there {'is' if es.k == 1 else 'are'} {es.k}"
         )
     chosen: PoolModel = RandomEffects() if model is None else model
+    original = chosen.fit(es)
+    if not hasattr(original, "estimate"):
+        raise UsageError(
+            f"{type(chosen).__name__} has no one mean to mirror effects at; use a model without moderators"
+        )
     on = side
     if side == "auto":
         on = "right" if _slope(chosen, es) < 0.0 else "left"
@@ -160,7 +167,6 @@ def trim_and_fill(
     order = np.argsort(sign * es.yi, kind="stable")
     sorted_es = es.subset(order)
     k0, spread, centre = _missing(chosen, sorted_es, sign, estimator)
-    original = chosen.fit(es)
     filled = original if k0 == 0 else chosen.fit(_fill(es, order[es.k - k0 :], centre))
     return TrimFill(
         k0=k0,
