@@ -19,6 +19,7 @@ from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import Interval, check_choice, check_level
 from mtmeta.models.formula import Design, design_of
 from mtmeta.models.linear import Coefficients, JointTest, quantile
+from mtmeta.models.robust import Working
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,8 @@ class Crossed:
     -----
     metafor's ``rma.mv(yi, vi, random = list(~ 1 | a, ~ 1 | b, ~ 1 | row))``. Sampling errors are independent.
     The covariance is inverted through a matrix of the size of the number of levels, never of k x k. Tests are
-    Wald's, from the normal distribution. A variance whose score at 0 is not positive is 0 exactly.
+    Wald's, from the normal distribution; :func:`mtmeta.robust` gives CR2 where clusters hold whole groupings.
+    A variance whose score at 0 is not positive is 0 exactly.
 
     Examples
     --------
@@ -377,6 +379,43 @@ class CrossedResult:
         columns = {"estimate": estimate, "se": se, "ci_low": estimate - half, "ci_high": estimate + half}
         return pd.DataFrame(columns, index=getattr(newdata, "index", None))
 
+    def working(self) -> Working:
+        """Hand the model to cluster-robust inference (:func:`mtmeta.robust`).
+
+        Rows that no chain of shared levels connects are independent in the model; a cluster has to hold all
+        rows of such a chain, so that its groupings cross within it and not beyond it.
+
+        Raises
+        ------
+        ModelError
+            All rows are connected: there are no independent clusters.
+        """
+        z, v = self.problem.z, self.problem.v * self.unit
+        groups = _connected(z)
+        members = [np.flatnonzero(groups == g) for g in range(int(groups.max()) + 1)]
+        if len(members) < 2:
+            raise ModelError(
+                "the groupings connect all rows, so that no clusters are independent of each other; robust "
+                "errors need clusters that hold whole groupings"
+            )
+        s2 = np.square(self.sd[self.problem.owner]) * self.unit
+        own = float(self.sd[-1] ** 2) * self.unit if self.model.rows else 0.0
+
+        def covariance(rows: npt.NDArray[np.intp]) -> FloatArray:
+            part = z[rows]
+            return np.asarray(
+                (part * s2) @ part.swapaxes(-1, -2) + (v[rows] + own)[..., None] * np.eye(rows.shape[1])
+            )
+
+        x = self.problem.x
+        projected = np.empty_like(x)
+        for at in members:
+            projected[at] = np.linalg.solve(covariance(at[None])[0], x[at])
+        fitted = self.coefficients
+        residual = self.effects.yi - x @ fitted.beta
+        names = tuple(str(g) for g in groups)
+        return Working(self.design.names, fitted.beta, x, residual, projected, fitted.vcov, covariance, names)
+
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
         """One row a coefficient, with the variances beside it."""
         frame = self.coefficients.frame(level)
@@ -407,6 +446,17 @@ class CrossedResult:
     def _repr_html_(self) -> str:
         table: str = self.coefficients.frame().to_html(float_format=lambda x: f"{x:.4g}", border=0)
         return f"<p>{html.escape(repr(self))}</p>{table}"
+
+
+def _connected(z: FloatArray) -> npt.NDArray[np.intp]:
+    """Give the rows that shared levels connect one number."""
+    from scipy import sparse
+
+    k, levels = z.shape
+    links = sparse.csr_matrix(z)
+    graph = sparse.bmat([[None, links], [links.T, sparse.csr_matrix((levels, levels))]])
+    label = sparse.csgraph.connected_components(graph, directed=False)[1][:k]
+    return np.asarray(np.unique(label, return_inverse=True)[1]).reshape(-1).astype(np.intp)
 
 
 def _labels(es: EffectSizes, name: str) -> npt.NDArray[np.intp]:

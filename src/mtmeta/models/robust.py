@@ -267,8 +267,8 @@ def robust(
 
     Parameters
     ----------
-    result : PoolResult, MetaRegressionResult, MultilevelResult or MultivariateResult
-        Of CommonEffect or RandomEffects, a meta-regression, or a three-level model.
+    result : PoolResult, MetaRegressionResult, MultilevelResult, MultivariateResult or CrossedResult
+        Of CommonEffect or RandomEffects, a meta-regression, or a model of dependent effects.
     cluster : sequence of length k, optional
         What makes effects dependent; ``es.cluster`` by default. For a three-level model these are its own
         clusters or larger ones.
