@@ -188,6 +188,9 @@ from mtmeta.models.sampled_events import (
     SampledPoisson as SampledPoisson,
 )
 from mtmeta.models.sampled_fit import Sampling as Sampling
+from mtmeta.models.sampled_multivariate import SampledMultivariate as SampledMultivariate
+from mtmeta.models.sampled_regression import SampledMetaRegression as SampledMetaRegression
+from mtmeta.models.sampled_selection import SampledSelection as SampledSelection
 from mtmeta.models.subgroups import subgroups as subgroups
 from mtmeta.models.wild import wild_bootstrap as wild_bootstrap
 from mtmeta.records.folder import Studies as Studies, read_studies as read_studies, read_study as read_study

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -135,6 +135,10 @@ class BayesResult:
     mu_prior: Prior
     tau_prior: Prior
     _post: TauPosterior = field(repr=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Pickle what was computed by :meth:`fit`; distributions are made again from it when asked for."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     # distributions ------------------------------------------------------------------------------------------
 

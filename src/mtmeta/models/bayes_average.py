@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -136,6 +136,10 @@ class ModelAverageResult:
     tau_prior: Prior
     _known: tuple[KnownTau, KnownTau] = field(repr=False)
     _random: tuple[TauPosterior, TauPosterior] = field(repr=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Pickle what was computed by :meth:`fit`; distributions are made again from it when asked for."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @cached_property
     def log_marginals(self) -> tuple[float, float, float, float]:

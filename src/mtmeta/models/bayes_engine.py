@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
@@ -301,12 +301,16 @@ def integrate(rows: Rows, mu: Prior | MeanPrior, tau: Prior) -> TauPosterior:
         fall=float(rows.k - (1 if free else 0)),
         marks=np.sqrt(np.sort(rows.v)[[0, rows.k // 2, -1]]),
     )
-    found = integrate_tau(tau, lambda t: given(rows, mean, t).log_likelihood, axis)
+    found = integrate_tau(tau, partial(_log_likelihood, rows, mean), axis)
     post = TauPosterior(**{f.name: getattr(found, f.name) for f in fields(found)}, rows=rows, mean=mean)
     if mean.log_weight.size > 1:
         heaviest = np.argsort(post.weight)[-40::5]
         check_mixture(rows, mean, post.tau[heaviest])
     return post
+
+
+def _log_likelihood(rows: Rows, mean: MeanPrior, tau: FloatArray) -> FloatArray:
+    return given(rows, mean, tau).log_likelihood
 
 
 def _pull(mean: MeanPrior, start: Given) -> float:

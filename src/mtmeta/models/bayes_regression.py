@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ class BayesMetaRegression:
         model = _Given.of(es, design.matrix, priors)
         lost = sum(not p.proper for p in priors)
         require_proper(bound, es.k, lost, f"{lost} flat coefficients")
-        post = integrate_tau(bound, lambda t: model.at(t)[0], model.axis(lost))
+        post = integrate_tau(bound, model.log_likelihood, model.axis(lost))
         return BayesRegressionResult(es, self, design, priors, tau, model, post)
 
     def _priors(self, design: Design, es: EffectSizes) -> tuple[Prior, ...]:
@@ -161,6 +161,10 @@ class _Given:
         log_l += 0.5 * _LOG_2PI * (np.count_nonzero(~proper) - self.y.size)
         return log_l, beta, covariance
 
+    def log_likelihood(self, tau: FloatArray) -> FloatArray:
+        """Log likelihood at each tau, (T,)."""
+        return self.at(tau)[0]
+
     def axis(self, lost: int) -> Axis:
         """Return what the data say of the axis of tau."""
         zero = np.zeros(1)
@@ -196,6 +200,10 @@ class BayesRegressionResult:
     tau_prior: Prior
     _given: _Given = field(repr=False)
     _post: TauIntegral = field(repr=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Pickle what was computed by :meth:`fit`; distributions are made again from it when asked for."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @property
     def k(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
@@ -262,6 +262,12 @@ def _edges(axis: Axis, prior: Prior, centre: float, low: float, high: float) -> 
     return edges
 
 
+def _on_axis(prior: Prior, log_likelihood: LogLikelihood, centre: float, z: FloatArray) -> FloatArray:
+    log_tau = centre + np.sinh(z)
+    like = log_likelihood(np.exp(log_tau))
+    return prior.log_density_of_log(log_tau) + like + np.log(np.cosh(z))
+
+
 def integrate_tau(prior: Prior, log_likelihood: LogLikelihood, axis: Axis) -> TauIntegral:
     """Integrate prior times likelihood over tau.
 
@@ -295,11 +301,7 @@ def integrate_tau(prior: Prior, log_likelihood: LogLikelihood, axis: Axis) -> Ta
         low = high - 1e-3
     edges = _edges(axis, prior, centre, low, high)
 
-    def log_function(z: FloatArray) -> FloatArray:
-        log_tau = centre + np.sinh(z)
-        like = log_likelihood(np.exp(log_tau))
-        return prior.log_density_of_log(log_tau) + like + np.log(np.cosh(z))
-
+    log_function = partial(_on_axis, prior, log_likelihood, centre)  # a result can be pickled
     panels = resolve(log_function, edges, what="the posterior of tau")
     if prior.proper and ceiling == math.inf and (above := float(prior.sf(math.exp(high)))) > 0.0:
         log_high = math.log(above) + float(log_likelihood(np.exp(np.array([high])))[0])

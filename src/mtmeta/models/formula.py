@@ -10,6 +10,7 @@ import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -354,9 +355,7 @@ def design_of(formula: str, moderators: pd.DataFrame | None, study: Sequence[str
         if parsed.canonical.replace(" ", "") not in ("1", "0+1"):
             raise UsageError(f"formula {formula!r} has neither an intercept nor a moderator")
         ones = np.ones((len(study), 1))
-        return Design(
-            parsed, ("Intercept",), ones, {"Intercept": (0,)}, {}, {}, lambda new: np.ones((len(new), 1))
-        )
+        return Design(parsed, ("Intercept",), ones, {"Intercept": (0,)}, {}, {}, _constant)
     from formulaic import Formula as FormulaicFormula
     from formulaic.errors import FormulaicError
 
@@ -371,15 +370,20 @@ def design_of(formula: str, moderators: pd.DataFrame | None, study: Sequence[str
         raise UsageError(f"formula {formula!r} has neither an intercept nor a moderator")
     _require_rank(matrix, names)
 
-    def build(new: pd.DataFrame) -> FloatArray:
-        return np.asarray(spec.get_model_matrix(new), dtype=np.float64)
-
     terms = {
         "Intercept" if str(term) == "1" else _plain(str(term)): tuple(int(i) for i in where)
         for term, where in spec.term_indices.items()
     }
     means = {name: float(frame[name].mean()) for name in parsed.columns if name not in levels}
-    return Design(parsed, names, matrix, terms, levels, means, build)
+    return Design(parsed, names, matrix, terms, levels, means, partial(_columns, spec))
+
+
+def _constant(new: pd.DataFrame) -> FloatArray:
+    return np.ones((len(new), 1))
+
+
+def _columns(spec: Any, new: pd.DataFrame) -> FloatArray:
+    return np.asarray(spec.get_model_matrix(new), dtype=np.float64)
 
 
 def _plain(name: str) -> str:

@@ -113,12 +113,12 @@ class Multivariate:
         UsageError
             No such column, or a covariance of another shape.
         """
-        levels, place = _outcomes(es, self.outcome)
+        levels, place = outcomes_of(es, self.outcome)
         design = design_of(self.formula or f"0 + C({self.outcome})", _as_text(es, self.outcome), es.study)
-        V = None if covariance is None else _checked(es, covariance)
+        V = None if covariance is None else checked_covariance(es, covariance)
         _require_pairs(es, levels, place, self.structure)
         unit = float(np.sqrt(np.median(es.vi)))
-        groups = _groups(es, V, self.within_rho, unit)
+        groups = groups_of(es, V, self.within_rho, unit)
         data = Clusters(es.yi / unit, design.matrix, place, groups, len(levels))
         p = len(design.names)
         if es.k <= p + 1:
@@ -423,7 +423,7 @@ class MultivariateResult:
 # preparation -----------------------------------------------------------------------------------------------
 
 
-def _outcomes(es: EffectSizes, column: str) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
+def outcomes_of(es: EffectSizes, column: str) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
     if es.moderators is None or column not in es.moderators.columns:
         raise UsageError(
             f"there is no moderator {column!r} to tell the outcomes apart; give it in moderators, or name "
@@ -457,7 +457,7 @@ def _block(es: EffectSizes, V: FloatArray | None, rho: float, rows: npt.NDArray[
     return np.asarray(block)
 
 
-def _checked(es: EffectSizes, covariance: npt.ArrayLike) -> FloatArray:
+def checked_covariance(es: EffectSizes, covariance: npt.ArrayLike) -> FloatArray:
     label = np.asarray(es.cluster, dtype=object)
     same = label[:, None] == label[None, :]
     V = np.array(covariance, dtype=np.float64)
@@ -480,7 +480,7 @@ def _checked(es: EffectSizes, covariance: npt.ArrayLike) -> FloatArray:
     return V
 
 
-def _groups(
+def groups_of(
     es: EffectSizes, V: FloatArray | None, rho: float, unit: float
 ) -> tuple[tuple[npt.NDArray[np.intp], FloatArray], ...]:
     _, index = np.unique(np.asarray(es.cluster, dtype=object).astype(str), return_inverse=True)

@@ -86,6 +86,10 @@ class SampledRandomEffects:
             f"mu ~ {self.mu_of(es)!r}, tau ~ {self.tau_of(es)!r}."
         )
 
+    def proper(self, es: EffectSizes) -> bool:
+        """Whether the prior is one that predicts data."""
+        return self.mu_of(es).proper
+
     def build(self, es: EffectSizes) -> Any:
         """Return the PyMC model.
 
@@ -187,6 +191,10 @@ class SampledThreeLevel:
             f"{len(set(es.cluster))} clusters; priors: mu ~ {self.mu_of(es)!r}, tau between clusters ~ "
             f"{self._tau_of(es, self.tau_between)!r}, within ~ {self._tau_of(es, self.tau_within)!r}."
         )
+
+    def proper(self, es: EffectSizes) -> bool:
+        """Whether the prior is one that predicts data."""
+        return self.mu_of(es).proper
 
     def build(self, es: EffectSizes) -> Any:
         """Return the PyMC model.

@@ -35,9 +35,9 @@ class _Events:
     baseline: Prior = field(default_factory=lambda: Normal(0, 10))
     sampling: Sampling = field(default_factory=Sampling)
 
-    def mu_of(self, events: Any) -> Prior:
-        """Prior of the mean."""
-        return self.mu
+    def proper(self, events: Any) -> bool:
+        """Whether the prior is one that predicts data."""
+        return self.mu.proper
 
     def _arms(self, events: Any) -> Arms:
         raise NotImplementedError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import logging
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ from mtmeta.models.sampled_priors import import_pymc
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SampledResult", "Sampling", "checked", "row_names", "sample"]
+__all__ = ["Sampled", "SampledResult", "Sampling", "checked", "draw", "row_names", "sample"]
 
 _RHAT = 1.01  # Vehtari et al. 2021, Bayesian Anal 16, p. 667
 _CAREFUL = 0.995  # target acceptance of the second try, after divergences
@@ -142,16 +143,16 @@ def checked(data: Any, names: list[str]) -> dict[str, dict[str, float]]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SampledResult:
-    """Draws from the posterior of a sampled model. Frozen.
+class Sampled(ABC):
+    """Draws from the posterior of a sampled model, and what all such results can do. Frozen.
 
     Attributes
     ----------
-    data : EffectSizes or EventCounts
+    data : EffectSizes, EventCounts or RateCounts
     model : object
         The configuration that was fitted.
     inference_data : arviz.InferenceData
-        What ``pm.sample`` returned, with coordinate ``study``.
+        What ``pm.sample`` returned, with named coordinates.
     pymc_model : pymc.Model
     diagnostics_by_name : dict
         R-hat, effective sample sizes by parameter.
@@ -164,10 +165,16 @@ class SampledResult:
     pymc_model: Any
     diagnostics_by_name: dict[str, dict[str, float]]
     seed: int
-    _taus: tuple[str, ...] = field(default=("tau",), repr=False)
+    _plan: Any = field(repr=False)
+    _names: tuple[str, ...] = field(repr=False)
 
     def _values(self, name: str) -> FloatArray:
         return np.asarray(self.inference_data.posterior[name].values, dtype=np.float64)
+
+    @property
+    def k(self) -> int:
+        """Number of rows."""
+        return self.data.k
 
     @property
     def measure(self) -> Measure:
@@ -175,6 +182,121 @@ class SampledResult:
         if isinstance(self.data, EffectSizes):
             return self.data.measure
         return MEASURES["OR" if isinstance(self.data, EventCounts) else "IRR"]
+
+    @property
+    def shrinkage(self) -> pd.DataFrame:
+        """Posterior of every row's effect: study, mean, sd, low, high (95%, equal tails)."""
+        import pandas as pd
+
+        theta = self._values("theta")
+        theta = theta.reshape(-1, theta.shape[-1])
+        low, high = np.quantile(theta, [0.025, 0.975], axis=0)
+        columns = {"mean": theta.mean(axis=0), "sd": theta.std(axis=0, ddof=1), "low": low, "high": high}
+        return pd.DataFrame({"study": list(self.data.study), **columns})
+
+    @property
+    def diagnostics(self) -> pd.DataFrame:
+        """R-hat, bulk and tail effective sample size, Monte Carlo errors, one parameter a row."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict(self.diagnostics_by_name, orient="index")
+
+    def prior_predictive(self, draws: int = 500, seed: int | None = None) -> Any:
+        """Return draws of the parameters, a new study's effect and data from the prior (arviz.InferenceData).
+
+        Raises
+        ------
+        ModelError
+            A flat prior predicts nothing.
+        """
+        pm = import_pymc()
+        if not self._plan.proper(self.data):
+            raise ModelError("a flat prior of the mean predicts nothing; give mu a proper prior")
+        model, names = self._plan.generative(self.data)
+        with model, quiet():
+            return pm.sample_prior_predictive(
+                draws=draws, var_names=names, random_seed=self.seed if seed is None else seed
+            )
+
+    def posterior_predictive(self, seed: int | None = None) -> Any:
+        """Return draws of repeated data from the posterior (arviz.InferenceData)."""
+        pm = import_pymc()
+        with self.pymc_model, quiet():
+            return pm.sample_posterior_predictive(
+                self.inference_data, random_seed=self.seed if seed is None else seed, progressbar=False
+            )
+
+    def _units(self) -> dict[str, list[str]]:
+        """Return what cross-validation leaves out, as a coordinate."""
+        return row_names(self.data)
+
+    def loo(self) -> Any:
+        """Return PSIS leave-one-out cross-validation by study (arviz.ELPDData), with its Pareto k.
+
+        A study's own effects are integrated out of its likelihood: it is predicted from the others. Three
+        levels: predicted are rows, given the effect of their cluster. Several outcomes: predicted are whole
+        studies.
+        """
+        import arviz as az
+
+        by_unit = self._plan.log_likelihood(self.data, self.inference_data.posterior)
+        units = self._units()
+        data = az.from_dict(
+            posterior={name: self._values(name) for name in self._names},
+            log_likelihood={"y": by_unit},
+            coords=units,
+            dims={"y": list(units)},
+        )
+        return az.loo(data, pointwise=True)
+
+    @property
+    def methods(self) -> str:
+        """What was done, in sentences for a methods section."""
+        how = self.model.sampling
+        return (
+            f"{self.model.sentence(self.data)} Posteriors were sampled with the No-U-Turn sampler of "
+            "Hoffman and Gelman (2014) "
+            f"({'PyMC' if how.engine == 'pymc' else how.engine}), {how.chains} chains of {how.draws} draws "
+            f"after {how.tune} for adaptation, seed {self.seed}; R-hat is at most {_RHAT} and the effective "
+            f"sample size at least {_ESS:.0f} for every parameter (Vehtari et al. 2021), without "
+            "divergent transitions."
+        )
+
+    def _summary(self, d: Draws, key: str, level: float) -> dict[str, float]:
+        """Return mean, sd, median, limits and Monte Carlo error of a parameter whose draws were checked."""
+        low, high = d.ci(level)
+        error = d.mcse(self.diagnostics_by_name[key]["ess_bulk"])
+        return {"mean": d.mean, "sd": d.sd, "median": d.median, "low": low, "high": high, "mcse": error}
+
+    @abstractmethod
+    def to_frame(self, level: float = 0.95) -> pd.DataFrame:
+        """Return mean, sd, median, low, high and the Monte Carlo error of the mean, one quantity a row."""
+
+    def _repr_html_(self) -> str:
+        table = self.to_frame().to_html(float_format=lambda x: f"{x:.3f}", border=0)
+        return f"<p>{html.escape(self.methods)}</p>{table}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SampledResult(Sampled):
+    """Draws from the posterior of a model with one mean and one or two heterogeneities. Frozen.
+
+    Attributes
+    ----------
+    data : EffectSizes, EventCounts or RateCounts
+    model : object
+        The configuration that was fitted.
+    inference_data : arviz.InferenceData
+        What ``pm.sample`` returned, with coordinate ``study``.
+    pymc_model : pymc.Model
+    diagnostics_by_name : dict
+        R-hat, effective sample sizes by parameter.
+    seed : int
+    """
+
+    @property
+    def _taus(self) -> tuple[str, ...]:
+        return tuple(name for name in self._names if name.startswith("tau"))
 
     @cached_property
     def mu(self) -> Draws:
@@ -204,101 +326,19 @@ class SampledResult:
         """True effect of a new study (of a new cluster and row, if three levels)."""
         return Draws(self._values("new_study").ravel())
 
-    @property
-    def shrinkage(self) -> pd.DataFrame:
-        """Posterior of every study's effect: study, mean, sd, low, high (95%, equal tails)."""
-        import pandas as pd
-
-        theta = self._values("theta")
-        theta = theta.reshape(-1, theta.shape[-1])
-        low, high = np.quantile(theta, [0.025, 0.975], axis=0)
-        columns = {"mean": theta.mean(axis=0), "sd": theta.std(axis=0, ddof=1), "low": low, "high": high}
-        return pd.DataFrame({"study": list(self.data.study), **columns})
-
-    @property
-    def diagnostics(self) -> pd.DataFrame:
-        """R-hat, bulk and tail effective sample size, Monte Carlo errors, one parameter a row."""
-        import pandas as pd
-
-        return pd.DataFrame.from_dict(self.diagnostics_by_name, orient="index")
-
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
         """Return mean, sd, median, low, high and the Monte Carlo error of the mean, one quantity a row."""
         import pandas as pd
 
-        rows = {}
-        about = {"mu": self.mu, "tau": self.tau, "new_study": self.new_study}
+        about = {
+            "mu": (self.mu, "mu"),
+            "tau": (self.tau, self._taus[0]),
+            "new_study": (self.new_study, "new_study"),
+        }
         if len(self._taus) > 1:
-            about["tau_within"] = self.tau_within
-        for name, d in about.items():
-            low, high = d.ci(level)
-            key = {"tau": self._taus[0], "tau_within": self._taus[-1]}.get(name, name)
-            ess = self.diagnostics_by_name[key]["ess_bulk"]
-            rows[name] = {
-                "mean": d.mean,
-                "sd": d.sd,
-                "median": d.median,
-                "low": low,
-                "high": high,
-                "mcse": d.mcse(ess),
-            }
+            about["tau_within"] = self.tau_within, self._taus[1]
+        rows = {name: self._summary(d, key, level) for name, (d, key) in about.items()}
         return pd.DataFrame.from_dict(rows, orient="index")
-
-    def prior_predictive(self, draws: int = 500, seed: int | None = None) -> Any:
-        """Return draws of mu, tau, a new study's effect and data from the prior (arviz.InferenceData).
-
-        Raises
-        ------
-        ModelError
-            A flat prior predicts nothing.
-        """
-        pm = import_pymc()
-        if not self.model.mu_of(self.data).proper:
-            raise ModelError("a flat prior of the mean predicts nothing; give mu a proper prior")
-        model, names = self.model.generative(self.data)
-        with model, quiet():
-            return pm.sample_prior_predictive(
-                draws=draws, var_names=names, random_seed=self.seed if seed is None else seed
-            )
-
-    def posterior_predictive(self, seed: int | None = None) -> Any:
-        """Return draws of repeated data from the posterior (arviz.InferenceData)."""
-        pm = import_pymc()
-        with self.pymc_model, quiet():
-            return pm.sample_posterior_predictive(
-                self.inference_data, random_seed=self.seed if seed is None else seed, progressbar=False
-            )
-
-    def loo(self) -> Any:
-        """Return PSIS leave-one-out cross-validation by study (arviz.ELPDData), with its Pareto k.
-
-        A study's own effect is integrated out of its likelihood: it is predicted from the others. Three
-        levels: predicted are rows, given the effect of their cluster.
-        """
-        import arviz as az
-
-        by_study = self.model.log_likelihood(self.data, self.inference_data.posterior)
-        draws = {name: self._values(name) for name in ("mu", *self._taus)}
-        data = az.from_dict(
-            posterior=draws,
-            log_likelihood={"y": by_study},
-            coords={"study": row_names(self.data)["study"]},
-            dims={"y": ["study"]},
-        )
-        return az.loo(data, pointwise=True)
-
-    @property
-    def methods(self) -> str:
-        """What was done, in sentences for a methods section."""
-        how = self.model.sampling
-        return (
-            f"{self.model.sentence(self.data)} Posteriors were sampled with the No-U-Turn sampler of "
-            "Hoffman and Gelman (2014) "
-            f"({'PyMC' if how.engine == 'pymc' else how.engine}), {how.chains} chains of {how.draws} draws "
-            f"after {how.tune} for adaptation, seed {self.seed}; R-hat is at most {_RHAT} and the effective "
-            f"sample size at least {_ESS:.0f} for every parameter (Vehtari et al. 2021), without "
-            "divergent transitions."
-        )
 
     def __repr__(self) -> str:
         low, high = self.mu.ci(0.95)
@@ -307,15 +347,19 @@ class SampledResult:
             f"[{low:.3f}, {high:.3f}], tau {self.tau.median:.3f}; seed {self.seed})"
         )
 
-    def _repr_html_(self) -> str:
-        table = self.to_frame().to_html(float_format=lambda x: f"{x:.3f}", border=0)
-        return f"<p>{html.escape(self.methods)}</p>{table}"
 
+def draw(
+    plan: Any, data: EffectSizes | EventCounts | RateCounts, how: Sampling, seed: int, names: tuple[str, ...]
+) -> tuple[Any, Any, dict[str, dict[str, float]]]:
+    """Build a model, sample it and check its chains; return the draws, the model, the diagnostics.
 
-def sample(
-    config: Any, data: EffectSizes | EventCounts | RateCounts, seed: int, taus: tuple[str, ...]
-) -> SampledResult:
-    """Sample a model's posterior; a failed chain is an error.
+    Parameters
+    ----------
+    plan : object
+        Has ``build(data)``; and ``complete(data, posterior, rng)`` where variables that were integrated out
+        of the model are drawn afterwards: a dict of name to (dimensions, draws).
+    names : tuple of str
+        Variables whose chains are checked.
 
     Raises
     ------
@@ -325,14 +369,26 @@ def sample(
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise UsageError(f"seed={seed!r} must be a whole number, so that the run can be repeated")
     pm = import_pymc()
-    model = config.build(data)
-    found = _sample(pm, model, config.sampling, seed)
-    if int(found.sample_stats["diverging"].sum()) and config.sampling.target_accept < _CAREFUL:
+    model = plan.build(data)
+    found = _sample(pm, model, how, seed)
+    if int(found.sample_stats["diverging"].sum()) and how.target_accept < _CAREFUL:
         # a few divergences mostly go with smaller steps; what is left then is an error
-        found = _sample(pm, model, replace(config.sampling, target_accept=_CAREFUL), seed)
-    names = ["mu", *taus, "theta", "new_study"]
-    diagnostics = checked(found, names)
-    return SampledResult(data, config, found, model, diagnostics, seed, taus)
+        found = _sample(pm, model, replace(how, target_accept=_CAREFUL), seed)
+    if hasattr(plan, "complete"):
+        rest = plan.complete(data, found.posterior, np.random.default_rng(seed))
+        more = {name: (("chain", "draw", *dims), values) for name, (dims, values) in rest.items()}
+        used = {dim for dims, _ in rest.values() for dim in dims}
+        coords = {dim: list(values) for dim, values in model.coords.items() if dim in used}
+        found.posterior = found.posterior.assign_coords(coords).assign(more)
+    return found, model, checked(found, list(names))
+
+
+def sample(
+    config: Any, data: EffectSizes | EventCounts | RateCounts, seed: int, taus: tuple[str, ...]
+) -> SampledResult:
+    """Sample the posterior of a model with one mean; see :func:`draw`."""
+    found, model, checks = draw(config, data, config.sampling, seed, ("mu", *taus, "theta", "new_study"))
+    return SampledResult(data, config, found, model, checks, seed, config, ("mu", *taus))
 
 
 def row_names(data: EffectSizes | EventCounts | RateCounts) -> dict[str, list[str]]:

@@ -29,6 +29,9 @@ from mtmeta.models.regression import MetaRegressionResult
 from mtmeta.models.result import PoolResult
 from mtmeta.models.robust import RobustResult
 from mtmeta.models.sampled_fit import SampledResult
+from mtmeta.models.sampled_multivariate import SampledMultivariateResult
+from mtmeta.models.sampled_regression import SampledRegressionResult
+from mtmeta.models.sampled_selection import SampledSelectionResult
 from mtmeta.models.subgroups import SubgroupResult
 from mtmeta.models.wild import WildBootstrap
 from mtmeta.reports import prose_bayes, prose_coefficients
@@ -270,5 +273,8 @@ _WRITERS: tuple[tuple[type, Callable[[Any, float, str, Numbers], Parts]], ...] =
     (ModelAverageResult, prose_bayes.averaged),
     (BiasAverageResult, prose_bayes.bias_averaged),
     (BayesRegressionResult, prose_bayes.regression),
+    (SampledSelectionResult, prose_bayes.sampled_selection),
     (SampledResult, prose_bayes.sampled),
+    (SampledMultivariateResult, prose_bayes.sampled_multivariate),
+    (SampledRegressionResult, prose_bayes.sampled_regression),
 )

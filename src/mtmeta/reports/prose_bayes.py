@@ -8,12 +8,24 @@ from mtmeta.models.bayes_average import ModelAverageResult
 from mtmeta.models.bayes_bias import BiasAverageResult, Part
 from mtmeta.models.bayes_regression import BayesRegressionResult
 from mtmeta.models.sampled import SampledRandomEffects, SampledThreeLevel
-from mtmeta.models.sampled_fit import SampledResult
+from mtmeta.models.sampled_fit import Sampled, SampledResult
+from mtmeta.models.sampled_multivariate import SampledMultivariateResult
+from mtmeta.models.sampled_regression import SampledRegressionResult
+from mtmeta.models.sampled_selection import SampledSelectionResult
 from mtmeta.reports.bayes_words import probability
 from mtmeta.reports.prose_parts import Numbers, Parts, label_words, level_words
 from mtmeta.reports.words import fixed
 
-__all__ = ["averaged", "bayes", "bias_averaged", "regression", "sampled"]
+__all__ = [
+    "averaged",
+    "bayes",
+    "bias_averaged",
+    "regression",
+    "sampled",
+    "sampled_multivariate",
+    "sampled_regression",
+    "sampled_selection",
+]
 
 _BIAS_PARTS: tuple[Part, ...] = ("effect", "heterogeneity", "bias")
 
@@ -61,7 +73,9 @@ def averaged(result: ModelAverageResult, level: float, pi: str, n: Numbers) -> P
     ]
 
 
-def regression(result: BayesRegressionResult, level: float, pi: str, n: Numbers) -> Parts:
+def regression(
+    result: BayesRegressionResult | SampledRegressionResult, level: float, pi: str, n: Numbers
+) -> Parts:
     """Tell the posterior of every coefficient."""
     parts: Parts = []
     for name, row in result.coef_at(level).iterrows():
@@ -122,7 +136,6 @@ def sampled(result: SampledResult, level: float, pi: str, n: Numbers) -> Parts:
     for name, d in taus.items():
         low, high = d.ci(level)
         spread += [f"{name} ", n.two(d.median), " (", n.two(low), " to ", n.two(high), ")", ", "]
-    checks = result.diagnostics
     what = "effects" if isinstance(result.data, EffectSizes) else "studies"
     return [
         n.count(result.data.k),
@@ -136,9 +149,67 @@ def sampled(result: SampledResult, level: float, pi: str, n: Numbers) -> Parts:
         n.two(measure.back(result.new_study.ci(level).low)),
         " and ",
         n.two(measure.back(result.new_study.ci(level).high)),
-        ". The largest R-hat is ",
+        ". ",
+        *_chains(result, n),
+    ]
+
+
+def _chains(result: Sampled, n: Numbers) -> Parts:
+    checks = result.diagnostics
+    return [
+        "The largest R-hat is ",
         n.number(float(checks["r_hat"].max()), lambda x: fixed(x, 3)),
         " and the smallest effective sample size ",
         n.count(float(checks[["ess_bulk", "ess_tail"]].to_numpy().min())),
         ". ",
     ]
+
+
+def sampled_selection(result: SampledSelectionResult, level: float, pi: str, n: Numbers) -> Parts:
+    """Tell what :func:`sampled` does of all studies, reported or not, and how selection weighs them."""
+    weights: Parts = []
+    for j, name in enumerate(result.model.intervals[1:], start=1):
+        d = result.weight(j)
+        low, high = d.ci(level)
+        weights += [f"{name} ", n.two(d.median), " (", n.two(low), " to ", n.two(high), ")", ", "]
+    return [
+        *sampled(result, level, pi, n),
+        f"Probability to be reported, relative to {result.model.intervals[0]}: ",
+        *weights[:-1],
+        ". ",
+    ]
+
+
+def sampled_multivariate(result: SampledMultivariateResult, level: float, pi: str, n: Numbers) -> Parts:
+    """Tell every outcome's mean and heterogeneity, and how outcomes vary together between studies."""
+    measure = result.measure
+    parts: Parts = [n.count(result.k), f" effects: {label_words(measure)}. "]
+    for outcome in result.levels:
+        mu, tau = result.mu(outcome), result.tau(outcome)
+        low, high = tau.ci(level)
+        parts += [
+            f"{outcome}: posterior median ",
+            n.two(measure.back(mu.median)),
+            f" ({level_words(level)} credible interval ",
+            *n.interval(mu.ci(level), measure, ""),
+            "), tau ",
+            n.two(tau.median),
+            " (",
+            n.two(low),
+            " to ",
+            n.two(high),
+            "). ",
+        ]
+    if result.model.structure != "DIAG":
+        for i, first in enumerate(result.levels):
+            for second in result.levels[i + 1 :]:
+                d = result.rho(first, second)
+                low, high = d.ci(level)
+                parts += [f"Correlation of {first} and {second} between studies ", n.two(d.median), " ("]
+                parts += [n.two(low), " to ", n.two(high), "). "]
+    return [*parts, *_chains(result, n)]
+
+
+def sampled_regression(result: SampledRegressionResult, level: float, pi: str, n: Numbers) -> Parts:
+    """Tell the posterior of every coefficient, and how well the chains agree."""
+    return [*regression(result, level, pi, n), *_chains(result, n)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,3 +19,18 @@ CRINS_STUDY = ["Heffron", "Gibelli", "Schuller", "Ganschow", "Spada", "Gras"]
 @pytest.fixture(scope="session")
 def crins() -> EffectSizes:
     return EffectSizes.of(CRINS_Y, np.square(CRINS_SE), "OR", study=CRINS_STUDY)
+
+
+@pytest.fixture(scope="session")
+def at_a_point() -> Callable[[Any, list[str], int], tuple[dict[str, np.ndarray], float]]:
+    """Return parameters and the log likelihood of ``y`` of a PyMC model at a random point, not compiled."""
+
+    def evaluate(model: Any, names: list[str], seed: int) -> tuple[dict[str, np.ndarray], float]:
+        rng = np.random.default_rng(seed)
+        point = {k: v + rng.normal(0, 0.7, np.shape(v)) for k, v in model.initial_point().items()}
+        values = model.replace_rvs_by_values([model[name] for name in names])
+        outs = [*values, model.logp(vars=[model["y"]])]
+        found = model.compile_fn(outs, inputs=model.value_vars, mode="FAST_COMPILE")(point)
+        return dict(zip(names, found[:-1], strict=True)), float(found[-1])
+
+    return evaluate

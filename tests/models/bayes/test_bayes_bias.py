@@ -88,36 +88,42 @@ def test_models_without_bias_are_the_exact_ones() -> None:
         assert abs(row.log_marginal - log_z) <= 5 * row.error + 1e-10
 
 
+M = np.linspace(-2.5, 2.5, 201)
+T = (np.arange(120) + 0.5) * (2.4 / 120)
+
+
+def by_plain_sums(bias: Bias, nodes: list, m: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Likelihood at every mean and tau, the bias's parameters summed out: nodes of share, weights, shift."""
+    mean, sd = m[:, None, None], np.sqrt(V + t[None, :, None] ** 2)
+    total = np.zeros((m.size, t.size))
+    if not bias.steps:
+        for share, _, shift in nodes:
+            total += share * stats.norm.pdf(Y, mean + shift, sd).prod(-1)
+        return total
+    z = Y / np.sqrt(V)
+    p = stats.norm.sf(z) if bias.kind == "one-sided" else 2 * stats.norm.sf(abs(z))
+    place = np.searchsorted(bias.steps, p, side="right")
+    pieces = []  # probability of each interval of p
+    for low_p, high_p in pairwise((0.0, *bias.steps, 1.0)):
+        one = 0.0
+        for side in (1,) if bias.kind == "one-sided" else (1, -1):
+            high, low = (stats.norm.isf(x if bias.kind == "one-sided" else x / 2) for x in (low_p, high_p))
+            a, b = sorted((side * low, side * high))
+            up = special.ndtr((b * np.sqrt(V) - mean) / sd) if b < np.inf else 1.0
+            down = special.ndtr((a * np.sqrt(V) - mean) / sd) if a > -np.inf else 0.0
+            one = one + up - down
+        pieces.append(one)
+    pieces, plain = np.stack(pieces), stats.norm.pdf(Y, mean, sd).prod(-1)
+    for share, w, _ in nodes:
+        reported = np.tensordot(np.asarray(w), pieces, axes=1).prod(-1)
+        total += share * np.asarray(w)[place].prod() * plain / reported
+    return total
+
+
 def brute(bias: Bias, weights: Callable[[object], list], slope: object) -> float:
-    """Marginal likelihood with mu ~ N(0, 1), tau ~ half-normal(0.5) by plain sums over everything."""
-    m = np.linspace(-2.5, 2.5, 201)[:, None, None]
-    t = (np.arange(120) + 0.5)[None, :, None] * (2.4 / 120)
-    sd = np.sqrt(V + t**2)
-    prior = stats.norm.pdf(m) * 2 * stats.norm.pdf(t, 0, 0.5) * (5 / 200) * (2.4 / 120)
-    total = 0.0
-    for share, w, shift in weights(slope):
-        mean = m + shift
-        like = stats.norm.pdf(Y, mean, sd)
-        if w is not None:
-            z = Y / np.sqrt(V)
-            p = stats.norm.sf(z) if bias.kind == "one-sided" else 2 * stats.norm.sf(abs(z))
-            chosen = np.asarray(w)[np.searchsorted(bias.steps, p, side="right")]
-            norm = 0.0
-            ends = [0.0, *bias.steps, 1.0]
-            for j, weight in enumerate(w):
-                if bias.kind == "one-sided":
-                    high, low = stats.norm.isf(ends[j]), stats.norm.isf(ends[j + 1])
-                    pieces = [(low, high)]
-                else:
-                    high, low = stats.norm.isf(ends[j] / 2), stats.norm.isf(ends[j + 1] / 2)
-                    pieces = [(low, high), (-high, -low)]
-                for a, b in pieces:
-                    up = special.ndtr((b * np.sqrt(V) - mean) / sd) if b < np.inf else 1.0
-                    down = special.ndtr((a * np.sqrt(V) - mean) / sd) if a > -np.inf else 0.0
-                    norm = norm + weight * (up - down)
-            like = like * chosen / norm
-        total += share * float((prior[..., 0] * like.prod(-1)).sum())
-    return math.log(total)
+    """Log marginal likelihood with mu ~ N(0, 1), tau ~ half-normal(0.5) by plain sums over everything."""
+    prior = stats.norm.pdf(M)[:, None] * 2 * stats.norm.pdf(T, 0, 0.5) * (5 / 200) * (2.4 / 120)
+    return math.log(float((prior * by_plain_sums(bias, weights(slope), M, T)).sum()))
 
 
 def one_step(_: object) -> list[tuple[float, list[float], float]]:
@@ -130,6 +136,18 @@ def two_steps(_: object) -> list[tuple[float, list[float], float]]:
     x, w = np.polynomial.legendre.leggauss(10)
     u, g = (1 + x) / 2, w / 2
     return [(2 * g[i] * g[j] * u[i], [1.0, u[i], u[i] * u[j]], 0.0) for i in range(10) for j in range(10)]
+
+
+def three_steps(_: object) -> list[tuple[float, list[float], float]]:
+    """Cumulative sums of Dirichlet(1, 1, 1, 1): uniform where 1 > w2 > w3 > w4 > 0, density 6."""
+    x, w = np.polynomial.legendre.leggauss(8)
+    u, g = (1 + x) / 2, w / 2
+    return [
+        (6 * g[i] * g[j] * g[h] * u[i] ** 2 * u[j], [1.0, u[i], u[i] * u[j], u[i] * u[j] * u[h]], 0.0)
+        for i in range(8)
+        for j in range(8)
+        for h in range(8)
+    ]
 
 
 def slopes(kind: object) -> list[tuple[float, None, np.ndarray]]:
@@ -146,6 +164,7 @@ def slopes(kind: object) -> list[tuple[float, None, np.ndarray]]:
         (Bias("two-sided", (0.05,)), one_step),
         (Bias("one-sided", (0.025, 0.05)), two_steps),
         (Bias("one-sided", (0.05, 0.5)), two_steps),
+        (Bias("one-sided", (0.025, 0.05, 0.5)), three_steps),
         (Bias("two-sided", (0.05, 0.1)), two_steps),
         (Bias("PET"), slopes),
         (Bias("PEESE"), slopes),
@@ -157,6 +176,82 @@ def test_marginal_likelihoods_by_plain_sums(bias: Bias, nodes: Callable[[object]
     model = BiasModel(Y, V, 1.0, Normal(0, 1), HalfNormal(0.5), bias, slope)
     points = sample_model(model, np.random.default_rng(3), most=0.02)
     assert abs(points.log_z - brute(bias, nodes, bias.kind)) < 5 * points.error + 2e-3
+
+
+def nodes_of(bias: Bias) -> list:
+    if bias.kind in ("PET", "PEESE"):
+        return slopes(bias.kind)
+    return {0: lambda _: [(1.0, None, 0.0)], 1: one_step, 2: two_steps, 3: three_steps}[len(bias.steps)](0)
+
+
+@pytest.fixture(scope="module")
+def ensemble_by_plain_sums() -> dict[str, tuple[float, np.ndarray, np.ndarray]]:
+    """Probability of 0 and distribution on a grid of the averaged mean and tau; N(0, 1), half-normal(0.5)."""
+    m, t = np.linspace(-2.5, 2.5, 401), T
+    in_mu, in_tau = np.zeros(m.size), np.zeros(t.size)
+    none_mu = none_tau = total = 0.0
+    for effect in (False, True):
+        for random in (False, True):
+            mm, tt = (m if effect else np.zeros(1)), (t if random else np.zeros(1))
+            prior = np.ones((mm.size, tt.size))
+            if effect:
+                prior = prior * stats.norm.pdf(m)[:, None] * (m[1] - m[0])
+            if random:
+                prior = prior * 2 * stats.norm.pdf(t, 0, 0.5) * (t[1] - t[0])
+            for bias, weight in BIASES:
+                joint = weight / 4 * prior * by_plain_sums(bias, nodes_of(bias), mm, tt)
+                total += joint.sum()
+                in_mu += joint.sum(1) if effect else 0.0
+                in_tau += joint.sum(0) if random else 0.0
+                none_mu += 0.0 if effect else joint.sum()
+                none_tau += 0.0 if random else joint.sum()
+    return {"mu": (none_mu / total, m, in_mu / total), "tau": (none_tau / total, t, in_tau / total)}
+
+
+def quantile_by_plain_sums(spike: float, x: np.ndarray, mass: np.ndarray, p: float) -> float:
+    """Where the distribution with `spike` at 0 and cells of `mass` around x passes p."""
+    half = 0.5 * (x[1] - x[0])
+    edges = np.append(x - half, x[-1] + half)
+    below = np.concatenate([[0.0], np.cumsum(mass)])
+    at_zero = float(np.interp(0.0, edges, below))
+    if at_zero <= p <= at_zero + spike:
+        return 0.0
+    return float(np.interp(p if p < at_zero else p - spike, below, edges))
+
+
+@pytest.mark.parametrize("of", ["mu", "tau"])
+def test_averaged_quantiles_lie_within_their_errors_of_plain_sums(
+    ensemble_by_plain_sums: dict[str, tuple[float, np.ndarray, np.ndarray]], of: str
+) -> None:
+    spike, x, mass = ensemble_by_plain_sums[of]
+    fit = RobustBayesAverage(Normal(0, 1), HalfNormal(0.5), accuracy=0.01).fit(EffectSizes.of(Y, V, "SMD"))
+    part = "effect" if of == "mu" else "heterogeneity"
+    assert abs(1 - fit.probability(part) - spike) < 4.5 * fit.probability_error(part) + 1e-4
+    p = np.array([0.01, 0.025, 0.1, 0.25, 0.5, 0.6, 0.75, 0.9, 0.975, 0.99])
+    for about, here in (("averaged", spike), ("conditional", 0.0)):
+        cells = mass if about == "averaged" else mass / mass.sum()
+        expected = np.array([quantile_by_plain_sums(here, x, cells, q) for q in p])
+        found = np.asarray(getattr(fit, of)(about).quantile(p))
+        error = fit.quantile_error(p, of, about)
+        assert np.all(np.abs(found - expected) < 4.5 * error + 1e-3), (about, found - expected, error)
+        assert np.all(error < 0.02)
+        assert np.all(error[(expected == 0.0) & (found == 0.0)] < 1e-2)
+    frame = fit.to_frame()
+    told = frame.loc[of, ["low_error", "median_error", "high_error"]].to_numpy(float)
+    assert told == pytest.approx(fit.quantile_error([0.025, 0.5, 0.975], of))
+
+
+@pytest.mark.slow
+def test_errors_of_quantiles_are_those_of_repetitions() -> None:
+    es = EffectSizes.of(Y, V, "SMD")
+    runs = [RobustBayesAverage(seed=i, accuracy=0.1).fit(es) for i in range(12)]
+    p = [0.05, 0.9, 0.975]
+    spread = np.std([r.mu("conditional").quantile(p) for r in runs], axis=0, ddof=1)
+    told = np.sqrt(np.mean([np.square(r.quantile_error(p, about="conditional")) for r in runs], axis=0))
+    assert np.all((spread / told > 0.4) & (spread / told < 1.8))
+    for wrong in ([0.0], [1.0], [math.nan]):
+        with pytest.raises(UsageError, match="between 0 and 1"):
+            runs[0].quantile_error(wrong)
 
 
 @pytest.mark.parametrize("bias", [b for b, _ in BIASES if b.steps], ids=lambda b: b.name)
