@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,18 +87,25 @@ def apart(fit: SampledResult, name: str, exact: object) -> float:
 @pytest.mark.extra
 @quiet
 @pytest.mark.parametrize(
-    ("mu", "tau"),
+    ("mu", "tau", "sampler"),
     [
-        (Normal(0, 4), HalfNormal(0.5)),
-        (StudentT(5, 0, 0.43), LogNormal(-2.34, 1.72, on="tau2")),
-        (Flat(), LogStudentT(5, -3.85, 1.93, on="tau2")),
-        (Normal(0, 1).truncated(high=0), Lomax(2.5, 0.5)),
+        (Normal(0, 4), HalfNormal(0.5), "pymc"),
+        (Normal(0, 4), HalfNormal(0.5), "nutpie"),
+        (StudentT(5, 0, 0.43), LogNormal(-2.34, 1.72, on="tau2"), "auto"),
+        (Flat(), LogStudentT(5, -3.85, 1.93, on="tau2"), "auto"),
+        (Normal(0, 1).truncated(high=0), Lomax(2.5, 0.5), "auto"),
     ],
     ids=repr,
 )
-def test_normal_model_against_the_exact_posterior(crins: EffectSizes, mu: Prior, tau: Prior) -> None:
+def test_normal_model_against_the_exact_posterior(
+    crins: EffectSizes, mu: Prior, tau: Prior, sampler: str
+) -> None:
+    if sampler == "nutpie":
+        pytest.importorskip("nutpie", reason="nutpie comes with requirements/all.txt")
     exact = BayesRandomEffects(mu, tau).fit(crins)
-    fit = SampledRandomEffects(mu, tau, sampling=FAST).fit(crins, seed=7)
+    how = replace(FAST, sampler=sampler)
+    fit = SampledRandomEffects(mu, tau, sampling=how).fit(crins, seed=7)
+    assert how.engine in fit.methods.lower()
     for name in ("mu", "tau", "new_study"):
         assert apart(fit, name, getattr(exact, name)) < 4.5, name
     ours, theirs = fit.shrinkage, exact.shrinkage
