@@ -96,6 +96,7 @@ class Running:
     """A scheduler and its workers, each a process of its own."""
 
     folder: Path
+    scheduler: subprocess.Popen[bytes]
     address: str = ""
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -134,7 +135,7 @@ def _running(folder: Path) -> Iterator[Running]:
     where = folder / "scheduler.json"
     loopback = ("--host", "127.0.0.1", "--no-dashboard", "--port", "0", "--scheduler-file", str(where))
     scheduler = _started("scheduler", *loopback, log=folder / "s.log")
-    one = Running(folder)
+    one = Running(folder, scheduler)
     try:
         one.address = _address(where, folder)
         for _ in range(2):

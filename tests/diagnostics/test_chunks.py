@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mtmeta.diagnostics import gosh as gosh_module
+from mtmeta.diagnostics import chunks, gosh as gosh_module
 from mtmeta.diagnostics.chunks import in_chunks
 from mtmeta.diagnostics.gosh import gosh
 from mtmeta.diagnostics.multiverse import Multiverse, multiverse
@@ -48,6 +49,7 @@ class Running(Protocol):
     """What tests/conftest.py starts: a scheduler and its workers."""
 
     address: str
+    scheduler: subprocess.Popen[bytes]
     workers: list[subprocess.Popen[bytes]]
 
 
@@ -146,6 +148,31 @@ def test_a_killed_worker_costs_nothing(
     pd.testing.assert_frame_equal(here, there, check_exact=True)
     assert len(here) == 2**17 - 1
     assert seen == [(i + 1, 32) for i in range(32)]
+
+
+def test_a_cluster_that_goes_away_is_said(
+    running: StartCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheduler in mid-run; then workers before it begins."""
+    pytest.importorskip("distributed", reason="the extra mtmeta[cluster] is not installed")
+    with running(tmp_path) as one:
+
+        def report(done: int, total: int) -> None:
+            if done == 1:
+                one.scheduler.kill()
+
+        with pytest.raises(ModelError, match="scheduler of the cluster went away"):
+            list(in_chunks(time.sleep, [0.2] * 40, cluster=one.address, progress=report))
+    monkeypatch.setattr(chunks, "_WORKERS", 1)
+    (tmp_path / "again").mkdir()
+    with running(tmp_path / "again") as one:
+        for worker in one.workers:
+            worker.kill()
+            worker.wait()
+        with pytest.raises(
+            UsageError, match="has had no worker for 1 seconds; start some: dask worker tcp://"
+        ):
+            list(in_chunks(abs, [1], cluster=one.address))
 
 
 def test_a_client_stays_open(cluster: Running) -> None:

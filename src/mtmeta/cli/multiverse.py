@@ -54,10 +54,12 @@ def multiverse(
     from mtmeta.audit.multiverse import run_multiverse
     from mtmeta.cli.console import note, print_json, progress
     from mtmeta.cli.places import project_of
+    from mtmeta.diagnostics.chunks import who_works
     from mtmeta.errors import AnalysisError, ModelError, UsageError
     from mtmeta.records.folder import read_studies
     from mtmeta.reports.multiverse import multiverse_summary, save_multiverse
 
+    who = who_works(cluster)
     project = project_of(analyses, studies, figures)
     named = read_analyses(project.analyses)
     chosen = [item for item in named if item.analysis.multiverse is not None]
@@ -78,7 +80,7 @@ def multiverse(
         try:
             run = run_multiverse(item.analysis, records)
             with progress(f"{item.analysis.name}: sign flips") as step:
-                test = _test(run, flips, seed, cluster, step)
+                test = _test(run, flips, seed, who, step)
             if draw:
                 save_multiverse(run, project.figures)
             done.append((run, test))
@@ -98,14 +100,13 @@ def multiverse(
 
 
 def _test(
-    run: MultiverseRun, flips: int, seed: int, cluster: str | None, step: Step
+    run: MultiverseRun, flips: int, seed: int, cluster: int | str | None, step: Step
 ) -> MultiverseTest | None:
-    from mtmeta.diagnostics.chunks import who_works
     from mtmeta.reports.multiverse import joint_test
 
     if not flips:
         return None
-    return joint_test(run, flips=flips, seed=seed, cluster=who_works(cluster), progress=step)
+    return joint_test(run, flips=flips, seed=seed, cluster=cluster, progress=step)
 
 
 def _write_point(analysis: Analysis, number: int, folder: Path) -> Path:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["Cluster", "Progress", "in_chunks", "who_works"]
 
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws)://[^/:\s]+:\d+|(tcp|tls|ucx|ws)://\[[0-9a-fA-F:.]+\]:\d+")
+_WHO = (
+    "give a number of processes, the address of a scheduler such as 'tcp://host:8786', or a "
+    "distributed.Client"
+)
 _ANSWERS = 5  # seconds until a scheduler must answer
 _WORKERS = 60  # seconds until it must have a worker; a cluster that grows by need takes its time
 
@@ -33,12 +37,19 @@ Cluster = Union["Client", str, int, None]
 def who_works(option: str | None) -> int | str | None:
     """Return who a command line asks to work: a number of processes, an address, or this process for None.
 
+    Raises
+    ------
+    UsageError
+        What cannot be either; whether a scheduler answers is seen when there is work.
+
     Examples
     --------
     >>> who_works("2"), who_works("tcp://host:8786"), who_works(None)
     (2, 'tcp://host:8786', None)
     """
-    return int(option) if option is not None and option.isdecimal() else option
+    who = int(option) if option is not None and option.isdecimal() else option
+    _check(who)
+    return who
 
 
 class Progress(Protocol):
@@ -86,10 +97,7 @@ def in_chunks(
     [1, 2, 3]
     """
     total = len(pieces)
-    if isinstance(cluster, bool) or (isinstance(cluster, int) and cluster < 1):
-        raise UsageError(
-            f"cluster={cluster!r}: give a number of processes of 1 or more, an address or a Client"
-        )
+    _check(cluster)
     if cluster is None or cluster == 1 or total == 0:
         yield from _told(map(work, pieces), total, progress)
     elif isinstance(cluster, int):
@@ -97,6 +105,15 @@ def in_chunks(
     else:
         with _client(cluster) as client:
             yield from _dask(client, work, pieces, progress)
+
+
+def _check(cluster: Cluster) -> None:
+    if isinstance(cluster, bool) or (isinstance(cluster, int) and cluster < 1):
+        raise UsageError(
+            f"cluster={cluster!r}: give a number of processes of 1 or more, an address or a Client"
+        )
+    if isinstance(cluster, str) and not _ADDRESS.fullmatch(cluster):
+        raise UsageError(f"cluster={cluster!r}: {_WHO}")
 
 
 def _told(answers: Iterator[Answer], total: int, progress: Progress | None) -> Iterator[Answer]:
@@ -143,11 +160,8 @@ def _client(cluster: Client | str) -> Iterator[Client]:
     if isinstance(cluster, Client):
         yield cluster
         return
-    if not isinstance(cluster, str) or not _ADDRESS.fullmatch(cluster):
-        raise UsageError(
-            f"cluster={cluster!r}: give a number of processes, the address of a scheduler such as "
-            "'tcp://host:8786', or a distributed.Client"
-        )
+    if not isinstance(cluster, str):
+        raise UsageError(f"cluster={cluster!r}: {_WHO}")
     if cluster.startswith("tls:") and Security().get_connection_args("client").get("ssl_context") is None:
         raise UsageError(f"{cluster} is encrypted, and Dask's configuration names no certificate for that")
     try:
