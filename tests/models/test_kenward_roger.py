@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -72,6 +73,25 @@ def test_one_large_study() -> None:
     assert _in_fractions(vi)[1] < 1e-20
     with pytest.raises(ModelError, match=r"100% of the weight; use ci='HKSJ'"):
         kenward_roger(np.array([float(x) for x in vi]), 0.0)
+
+
+def test_hard_inputs(hard_input: Callable[..., Any]) -> None:
+    rng = np.random.default_rng(6)
+    fitted, refused = 0, []
+    for i in range(300):
+        es = EffectSizes.of(*hard_input(rng, i % 10))
+        try:
+            fit = RandomEffects(ci="KR").fit(es)
+        except ModelError as error:
+            refused.append(str(error))
+            continue
+        fitted += 1
+        low, high = fit.ci()
+        assert -math.inf < low <= fit.estimate <= high < math.inf, i
+        assert fit.df <= fit.k - 1 + 1e-9, i
+        assert fit.se >= fit.se_classic * (1.0 - 1e-12), i
+    assert fitted > 200
+    assert all("degrees of freedom" in why for why in refused), refused
 
 
 def test_what_it_is_not_for() -> None:

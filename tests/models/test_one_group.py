@@ -93,6 +93,50 @@ def test_integrals_of_rates(tau: float, x: int, t: float) -> None:
         assert_allclose(at.gradient[0, i], (up.value - down.value) / (2 * h), rtol=1e-6, atol=1e-7)
 
 
+def _hard_counts(rng: np.random.Generator, people: bool) -> GroupCounts:
+    """Two to thirty studies of one to 100,000, rare or common events, up to a hundredfold heterogeneity."""
+    k = int(rng.choice([2, 3, 5, 12, 30]))
+    u = rng.normal(
+        rng.normal(rng.choice([-7.0, -4.0, -2.0, 0.0, 3.0]), 0.5), rng.choice([0.0, 0.3, 1.0, 3.0]), k
+    )
+    if people:
+        n = rng.integers(1, 10 ** int(rng.integers(1, 6)), k, endpoint=True)
+        return GroupCounts.of(rng.binomial(n, special.expit(u)), n=n)
+    t = 10.0 ** rng.uniform(0.0, 5.0, k)
+    return GroupCounts.of(rng.poisson(np.minimum(t * np.exp(u), 1e8)), t=t)
+
+
+def _check_hard(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    fitted, refused = 0, []
+    for i in range(count):
+        counts = _hard_counts(rng, people=bool(i % 2))
+        try:
+            fit = OneGroupModel().fit(counts)
+        except ModelError as error:
+            if counts.x.any() and (counts.n is None or bool((counts.x < counts.n).any())):
+                refused.append(str(error))
+            continue
+        fitted += 1
+        assert all(math.isfinite(x) for x in (fit.estimate, fit.se, fit.tau2, fit.loglik, fit.pvalue))
+        for tau in (0.0, 0.03, 0.3, 1.0, 3.0):  # no point of the profile is higher
+            other = lik.at_tau(fit.likelihood, tau, fit.best).at.value
+            assert other <= fit.loglik + 1e-9 * max(1.0, abs(fit.loglik)), (i, tau)
+        slope = float(fit.best.at.gradient[:, 0].sum())
+        assert abs(slope) < 1e-6 * max(1.0, float(-fit.best.at.hessian[:, 0, 0].sum()))
+    assert fitted > 0.85 * count
+    assert all("no finite estimate" in why for why in refused), refused
+
+
+def test_hard_counts() -> None:
+    _check_hard(3, 40)
+
+
+@pytest.mark.slow
+def test_many_hard_counts() -> None:
+    _check_hard(4, 1000)
+
+
 def test_zeros_are_ordinary_data() -> None:
     fit = OneGroupModel().fit(GroupCounts.of([0, 3, 5, 2, 9, 1], n=[20, 25, 31, 40, 38, 12]))
     assert fit.informative == fit.k == 6

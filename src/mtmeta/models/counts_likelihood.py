@@ -117,10 +117,7 @@ class Poisson:
 
     def terms(self, u: FloatArray, a: FloatArray | None) -> Terms:
         """Evaluate g at log rates (k, J)."""
-        x = self.x[:, None]
-        eta = u + np.log(self.t)[:, None]
-        rate = np.exp(np.minimum(eta, 300.0))
-        return Terms(x * eta - rate - special.gammaln(x + 1), x - rate, -rate)
+        return Terms(*_poisson(self.x[:, None], u + np.log(self.t)[:, None]))
 
 
 @dataclass(frozen=True)
@@ -243,11 +240,22 @@ class TwoPoissons:
         base = np.zeros_like(u) if a is None else a
         parts = []
         for x, t, sign in ((self.x1, self.t1, 0.5), (self.x2, self.t2, -0.5)):
-            eta = base + sign * u + np.log(t)[:, None]
-            x = x[:, None]
-            rate = np.exp(np.minimum(eta, 300.0))
-            parts.append((x * eta - rate - special.gammaln(x + 1), x - rate, -rate))
+            parts.append(_poisson(x[:, None], base + sign * u + np.log(t)[:, None]))
         return _two(parts)
+
+
+def _poisson(x: FloatArray, eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return Poisson's log-likelihood of counts (k, 1) at log means (k, J), and two derivatives by those.
+
+    Written around its maximum, so that a million of events cost no digits.
+    """
+    some = np.where(x > 0.0, x, 1.0)
+    off = np.minimum(eta - np.log(some), 300.0)
+    excess = np.expm1(off)
+    top = x * np.log(some) - x - special.gammaln(x + 1.0)
+    none = x == 0.0
+    rate = some * (excess + 1.0)
+    return np.where(none, -rate, top - x * (excess - off)), np.where(none, -rate, -x * excess), -rate
 
 
 def _two(parts: list[tuple[FloatArray, FloatArray, FloatArray]]) -> Terms:
@@ -318,13 +326,23 @@ def _mode(
 ) -> tuple[FloatArray, FloatArray]:
     """Return where each integrand is highest, and its width there; both (k, 1)."""
     z = np.zeros((likelihood.k, 1))
+    terms = likelihood.terms(theta + tau * z, base)
     for _ in range(_ROUNDS):
-        terms = likelihood.terms(theta + tau * z, base)
+        height = terms.g - 0.5 * z * z
         slope, curve = tau * terms.u - z, tau * tau * terms.uu - 1.0
-        step = np.clip(-slope / curve, -1.0, 1.0)  # it only places the nodes: a damped step will do
-        z = z + step
+        # concave: Newton's step, no longer than the way so far, halved where it overshoots; it places nodes
+        far = 1.0 + np.abs(z)
+        step = np.clip(-slope / curve, -far, far)
+        for _ in range(_ROUNDS):
+            trial = likelihood.terms(theta + tau * (z + step), base)
+            down = trial.g - 0.5 * (z + step) ** 2 < height - 1e-9 * (1.0 + np.abs(height))
+            if not down.any():
+                break
+            step = np.where(down, 0.5 * step, step)
+        z, terms = z + step, trial
         if np.abs(step).max() < 1e-4:
             break
+    curve = tau * tau * terms.uu - 1.0
     return z, 1.0 / np.sqrt(-curve)
 
 

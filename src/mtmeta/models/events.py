@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import special
 
 from mtmeta.effects.binary import odds_ratio, peto_odds_ratio, risk_difference, risk_ratio
-from mtmeta.effects.checks import columns, frozen, labels, require, rows_of
+from mtmeta.effects.checks import RowError, columns, frozen, labels, require, rows_of
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import EffectError, ModelError, UsageError
 from mtmeta.measures import MEASURES, Interval, Measure, check_choice, check_level, measure_of
@@ -82,7 +82,10 @@ class EventCounts:
         """
         k = rows_of(a)
         names = tuple(str(i + 1) for i in range(k)) if study is None else labels("study", study, k)
-        a, n1, c, n2 = (np.atleast_1d(x) for x in columns(events=True, a=a, n1=n1, c=c, n2=n2))
+        try:
+            a, n1, c, n2 = (np.atleast_1d(x) for x in columns(events=True, a=a, n1=n1, c=c, n2=n2))
+        except RowError as error:
+            raise error.named(names) from None
         return cls(a, n1, c, n2, names)
 
     def __post_init__(self) -> None:

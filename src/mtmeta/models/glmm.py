@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import special
 from scipy.optimize import brentq
 
-from mtmeta.effects.checks import columns, frozen, labels, require, rows_of
+from mtmeta.effects.checks import RowError, columns, frozen, labels, require, rows_of
 from mtmeta.errors import EffectError, ModelError, UsageError
 from mtmeta.measures import MEASURES, Interval, Measure, check_choice, check_level
 from mtmeta.models import counts_likelihood as lik, intervals
@@ -83,7 +83,10 @@ class RateCounts:
         """
         k = rows_of(x1)
         names = tuple(str(i + 1) for i in range(k)) if study is None else labels("study", study, k)
-        x1, t1, x2, t2 = (np.atleast_1d(x) for x in columns(x1=x1, t1=t1, x2=x2, t2=t2))
+        try:
+            x1, t1, x2, t2 = (np.atleast_1d(x) for x in columns(x1=x1, t1=t1, x2=x2, t2=t2))
+        except RowError as error:
+            raise error.named(names) from None
         return cls(x1, t1, x2, t2, names)
 
     def __post_init__(self) -> None:

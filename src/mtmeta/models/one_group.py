@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mtmeta.effects.checks import columns, frozen, labels, require, rows_of
+from mtmeta.effects.checks import RowError, columns, frozen, labels, require, rows_of
 from mtmeta.errors import EffectError, ModelError, UsageError
 from mtmeta.measures import MEASURES
 from mtmeta.models import counts_likelihood as lik
@@ -76,12 +76,15 @@ class GroupCounts:
         """
         k = rows_of(x)
         names = tuple(str(i + 1) for i in range(k)) if study is None else labels("study", study, k)
-        if n is not None and t is None:
-            x, n = (np.atleast_1d(a) for a in columns(x=x, n=n))
-            return cls(x, n, None, names)
-        if t is not None and n is None:
-            x, t = (np.atleast_1d(a) for a in columns(x=x, t=t))
-            return cls(x, None, t, names)
+        try:
+            if n is not None and t is None:
+                x, n = (np.atleast_1d(a) for a in columns(events=True, x=x, n=n))
+                return cls(x, n, None, names)
+            if t is not None and n is None:
+                x, t = (np.atleast_1d(a) for a in columns(events=True, x=x, t=t))
+                return cls(x, None, t, names)
+        except RowError as error:
+            raise error.named(names) from None
         raise UsageError("give n (people, for a proportion) or t (person-time, for a rate), one of them")
 
     def __post_init__(self) -> None:
