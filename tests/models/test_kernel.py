@@ -204,6 +204,23 @@ def test_a_batch_is_its_single_fits(method: str) -> None:
         _same(own, i, alone)
 
 
+@pytest.mark.parametrize("method", ["ML", "REML"])
+@pytest.mark.parametrize("kind", range(KINDS))
+def test_a_row_alone_is_what_it_is_among_others(hard_input: HardInput, kind: int, method: str) -> None:
+    """One short row goes by plain numbers, several by arrays."""
+    rng = np.random.default_rng([2611, kind])
+    inside = 0
+    for _ in range(40):
+        y, v = hard_input(rng, kind)
+        one, pair = (
+            kernel.fit(y, v, method=method),
+            kernel.fit(np.stack([y, y]), np.stack([v, v]), method=method),
+        )
+        _same(one, 0, pair, 1e-11)
+        inside += one.tau2[0] > 0.0
+    assert inside > 0
+
+
 @pytest.mark.parametrize("method", TAU2_METHODS)
 def test_absent_studies_are_absent(method: str) -> None:
     rng = np.random.default_rng(2)

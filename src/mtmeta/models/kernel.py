@@ -326,7 +326,9 @@ def _stack_at(
 def _fit_stack(stack: Stack, t: FloatArray) -> KernelFit:
     """Collect a fit at tau2 = t, in units of the stack."""
     unit = stack.root * stack.root
-    at = moments(stack, np.stack([np.zeros_like(t), t], axis=1))
+    both = np.zeros((len(t), 2))
+    both[:, 1] = t
+    at = moments(stack, both)
     q, rss = at.q[:, 0], at.q[:, 1]
     logs, information, inverse = log_determinants(stack, t)
     n, p = stack.n, stack.p

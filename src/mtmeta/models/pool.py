@@ -223,10 +223,10 @@ def _choose(ci: str, es: EffectSizes, one: KernelFit) -> _Choice:
     at_least(es.k, 2, f"the interval {ci}")
     if ci == "KR":
         return _Choice(ci, *kenward_roger(es.vi, float(one.tau2[0])))
-    factor = float(one.scale[0])
+    df = es.k - 1.0
+    factor = float(one.rss[0]) / df
     plain = classic * math.sqrt(factor)
     floored = classic * math.sqrt(max(1.0, factor))
-    df = es.k - 1.0
     if ci == "HKSJ":
         return _Choice(ci, plain, df, note)
     if ci == "HKSJ-floor":

@@ -28,6 +28,7 @@ __all__ = [
     "LONG",
     "Moments",
     "Stack",
+    "intercept_moments",
     "log_determinants",
     "log_gram",
     "moments",
@@ -167,35 +168,38 @@ def moments(stack: Stack, tau2: FloatArray, *, derivatives: bool = False) -> Mom
     if mask is not None:
         w *= mask
     if L is None or pairs is None:
-        return _intercept_moments(d, w, derivatives)
+        return intercept_moments(d, w, derivatives=derivatives)
     return _design_moments(d, w, L, pairs, derivatives)
 
 
-def _intercept_moments(d: FloatArray, w: FloatArray, derivatives: bool) -> Moments:
+def intercept_moments(d: FloatArray, w: FloatArray, *, derivatives: bool = False) -> Moments:
+    """Sum as :func:`moments` does, for an intercept; effects and weights (..., k), the reference first."""
     # every difference below is between terms of which the smaller is at most half the larger
-    w0, wr = w[..., 0], w[..., 1:]
-    rest = wr.sum(axis=-1)
+    plain = w.ndim == 1  # then sums are numbers, and numbers are quicker than arrays of one
+    dot = np.dot if plain else np.vecdot
+    w0, wr = w[0] if plain else w[..., 0], w[..., 1:]
+    rest = np.add.reduce(wr, -1)
     total = w0 + rest
-    shift = np.vecdot(w, d) / total
+    shift = dot(w, d) / total
     e = d - shift[..., None]
     z = w * e
-    sq = np.vecdot(wr, wr)
+    sq = dot(wr, wr)
     trace = (rest * (w0 + total) - sq) / total
-    qq = np.vecdot(z, z)
-    q = np.vecdot(z, e)
+    qq = dot(z, z)
+    q = dot(z, e)
     w0w0 = w0 * w0
     qqq = trace2 = _NOTHING
     if derivatives:
-        cube = np.vecdot(wr * wr, wr)
+        cube = dot(wr * wr, wr)
         r = rest / total
         trace2 = w0w0 * r * r + sq - 2.0 * cube / total + (2.0 * w0w0 + sq) * sq / (total * total)
-        f = z - (np.vecdot(w, z) / total)[..., None]
-        qqq = np.vecdot(w * f, f)
+        f = z - (dot(w, z) / total)[..., None]
+        qqq = dot(w * f, f)
     return Moments(q, qq, trace, total, w0w0 + sq, shift[..., None], qqq, trace2)
 
 
 def _long_moments(stack: Stack, tau2: FloatArray, derivatives: bool) -> Moments:
-    """Sum as :func:`_intercept_moments` does, block by block.
+    """Sum as :func:`intercept_moments` does, block by block.
 
     Temporaries of many megabytes would be taken from the system and given back each time, and products of
     long vectors are split among threads that wait for each other; both then cost more than the sums. Weights

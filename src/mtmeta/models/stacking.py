@@ -48,7 +48,7 @@ def stack_of(
     y, v, mask = _aligned(yi, vi, design, present)
     n = np.full(y.shape[0], float(y.shape[1])) if mask is None else mask.sum(axis=1)
     p = 1 if design is None else design.shape[-1]
-    if n.size and n.min() < p:
+    if n.size and (y.shape[1] if mask is None else n.min()) < p:
         row = int(np.argmin(n))
         raise ModelError(
             f"{int(n[row])} effects cannot determine {p} coefficients"
@@ -88,7 +88,8 @@ def _aligned(
 
 def _units(vmin: FloatArray, vmax: FloatArray, reach: FloatArray) -> FloatArray:
     """Return the power of two near the smallest standard error."""
-    if not ((vmax <= _WIDEST * vmin) & (reach <= math.sqrt(_WIDEST) * np.sqrt(vmin))).all():
+    near = (vmax <= _WIDEST * vmin) & (reach <= math.sqrt(_WIDEST) * np.sqrt(vmin))
+    if np.count_nonzero(near) < near.size:
         raise ModelError(
             "variances or squared effects span more than 100 orders of magnitude; a variance is wrong, "
             "or the scale of the effects is"
@@ -106,9 +107,12 @@ def _intercept_stack(y: FloatArray, v: FloatArray, mask: FloatArray | None, n: F
     pivot = v.argmin(axis=1)
     if len(v) == 1:
         j = int(pivot[0])
-        order = np.arange(k)
-        order[0], order[j] = j, 0
-        y, v = y[:, order], v[:, order]
+        if j:
+            y, v = y.copy(), v.copy()
+            for a in (y, v):
+                first = a[:, 0].copy()
+                a[:, 0] = a[:, j]
+                a[:, j] = first
     elif pivot.any():
         every = np.arange(rows)
         y, v = y.copy(), v.copy()
@@ -121,8 +125,8 @@ def _intercept_stack(y: FloatArray, v: FloatArray, mask: FloatArray | None, n: F
     d = y - origin
     vmin = v[:, 0]
     if mask is None:
-        vmax = v.max(axis=1)
-        centred = d - (np.add.reduce(d, axis=1) / k)[:, None]
+        vmax = np.maximum.reduce(v, 1)
+        centred = d - (np.add.reduce(d, 1) / k)[:, None]
     else:
         v = np.where(mask > 0.0, v, vmin[:, None])
         vmax = v.max(axis=1)

@@ -7,7 +7,8 @@ boundary included. None of them can fail to converge, and all are truncated at z
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+import math
+from typing import Literal, NamedTuple, get_args, overload
 
 import numpy as np
 from scipy.special import gammaincinv
@@ -19,6 +20,7 @@ from mtmeta.models.stack import (
     FloatArray,
     IntArray,
     Stack,
+    intercept_moments,
     log_determinants,
     moments,
     quadratic_form,
@@ -201,9 +203,10 @@ def solve_q(stack: Stack, target: FloatArray) -> FloatArray:
         step = q * (q / goal - 1.0) / qq
         t = t + np.maximum(step, 0.0)
         done = step <= 1e-8 * (t + part.vmin)
-        if done.any():
+        finished = np.count_nonzero(done)
+        if finished:
             tau2[rows[done]] = t[done]
-            if done.all():
+            if finished == len(done):
                 return tau2
             left = ~done
             rows, goal, t, part = rows[left], goal[left], t[left], take(part, left)
@@ -233,7 +236,12 @@ def likelihood_maximum(stack: Stack, *, restricted: bool) -> FloatArray:
     at more closely wherever it nearly touches zero; each maximum is refined by Newton's iteration kept in
     its bracket; where there are several, their likelihoods are compared.
     """
-    grid = _score_grid(stack, _upper_bound(stack, restricted), restricted)
+    upper = _upper_bound(stack, restricted)
+    if len(stack.n) == 1 and stack.design is None and stack.present is None and stack.d.shape[1] <= _SHORT:
+        only = _plain_maximum(stack, float(upper[0]), restricted)
+        if only is not None:
+            return np.array([only])
+    grid = _score_grid(stack, upper, restricted)
     rows, low, high, start = _brackets(stack, grid, restricted)
     tau2 = np.zeros_like(stack.n)
     if not rows.size:
@@ -245,7 +253,7 @@ def likelihood_maximum(stack: Stack, *, restricted: bool) -> FloatArray:
     count = np.bincount(rows, minlength=len(tau2)) + boundary
     alone = count[rows] == 1
     tau2[rows[alone]] = root[alone]
-    if not alone.all():
+    if np.count_nonzero(alone) < len(alone):
         edge = np.flatnonzero(boundary & (count > 1))
         rivals = np.concatenate([rows[~alone], edge])
         values = np.concatenate([root[~alone], np.zeros(len(edge))])
@@ -253,6 +261,72 @@ def likelihood_maximum(stack: Stack, *, restricted: bool) -> FloatArray:
         order = np.lexsort((-values, likelihood, rivals))
         tau2[rivals[order]] = values[order]  # the last, highest one of each row stays
     return tau2
+
+
+def _plain_maximum(stack: Stack, upper: float, restricted: bool) -> float | None:
+    """Do what :func:`likelihood_maximum` does for one short row whose score falls through zero at most once.
+
+    The same grid, tests and steps in plain numbers, for a batch of one spends its time on calls, not on sums.
+    None where the score nearly touches zero or has several roots: then the arrays look closer.
+    """
+    d, v, vmin = stack.d[0], stack.v[0], float(stack.vmin[0])
+    length = math.log1p(upper / vmin)
+    cells = max(2, math.ceil(length / _STEP))
+    grid = vmin * np.expm1(length * (np.arange(cells + 1) / cells))
+    at = intercept_moments(d, np.reciprocal(v + grid[:, None]))
+    plus = at.qq
+    score = plus - (at.trace if restricted else at.w)
+    s, slope = score.tolist(), (np.abs(score) * (grid + vmin)).tolist()
+    fall = -1
+    dip = s[0] <= 0.0 and s[1] <= 0.0 and 4.0 * slope[1] - slope[2] < 3.0 * slope[0]
+    nears = False  # whether the score came nearer to zero in the last cell, on the same side of it
+    for i in range(cells):
+        if (s[i] > 0.0) == (s[i + 1] > 0.0):
+            nearer = slope[i + 1] < slope[i]
+            dip = dip or (nears and not nearer)
+            nears = nearer
+        else:
+            nears = False
+            if s[i] > 0.0:
+                dip = dip or fall >= 0
+                fall = i
+    if dip or (fall >= 0 and s[0] <= 0.0):
+        return None
+    if fall < 0:
+        return 0.0
+    low, high = float(grid[fall]), float(grid[fall + 1])
+    above, below = s[fall] * float(plus[fall + 1]), s[fall + 1] * float(plus[fall])
+    return _plain_root(stack, low, high, low + above / (above - below) * (high - low), restricted)
+
+
+def _plain_root(stack: Stack, low: float, high: float, t: float, restricted: bool) -> float:
+    """Return what :func:`_refine` does for one row, in plain numbers."""
+    d, v, vmin = stack.d[0], stack.v[0], float(stack.vmin[0])
+    before = 0.0
+    for _ in range(_ROUNDS):
+        at = intercept_moments(d, np.reciprocal(v + t), derivatives=True)
+        minus, minus2 = (at.trace, at.trace2) if restricted else (at.w, at.w2)
+        qq = float(at.qq)
+        score = qq - float(minus)
+        if score > 0.0:
+            low = t
+        else:
+            high = t
+        bend = 2.0 * float(minus) * float(at.qqq) - float(minus2) * qq
+        newton = t + score * qq / bend if bend > 0.0 else t
+        new = min(max(newton, low), high)
+        unit = new + vmin
+        closed = False
+        outside = bend <= 0.0 or abs(newton - new) > _ROUNDING * unit
+        if outside:
+            closed = high - low <= _ROUNDING * unit
+            new = math.sqrt((vmin + low) * (vmin + high)) - vmin
+        step = abs(new - t)
+        t = new
+        if closed or (not outside and _settled(step, before, unit)):
+            return t
+        before = step
+    raise ModelError(f"the score of the likelihood was not brought to zero in {_ROUNDS} rounds")
 
 
 class _Grid(NamedTuple):
@@ -352,7 +426,7 @@ def _brackets(
     steady = positive[:, 1:] == positive[:, :-1]
     dips = (nearer & steady)[:, :-1] & (steady & ~nearer)[:, 1:]
     rising = ~positive[:, 0] & steady[:, 0] & (4.0 * slope[:, 1] - slope[:, 2] < 3.0 * slope[:, 0])
-    if rising.any() or dips.any():
+    if np.count_nonzero(rising) or np.count_nonzero(dips):
         rows, cells = np.nonzero(dips)
         edge = np.flatnonzero(rising)
         rows = np.concatenate([rows, edge])
@@ -404,7 +478,17 @@ def _zoom(
     return found
 
 
-def _settled(step: FloatArray, before: FloatArray, unit: FloatArray) -> BoolArray:
+@overload
+def _settled(step: float, before: float, unit: float) -> bool: ...
+
+
+@overload
+def _settled(step: FloatArray, before: FloatArray, unit: FloatArray) -> BoolArray: ...
+
+
+def _settled(
+    step: float | FloatArray, before: float | FloatArray, unit: float | FloatArray
+) -> bool | BoolArray:
     """Whether the error after a Newton step, ``step^2`` times the curvature that the steps show, is small."""
     left = _ROOT * unit
     return (step * step * step <= left * before * before) & (step * step <= left * unit)
@@ -432,10 +516,10 @@ def _refine(
         bend = 2.0 * minus * at.qqq - minus2 * at.qq
         newton = t + score * at.qq / np.where(bend > 0.0, bend, np.inf)
         # an end of the bracket may be the root itself: a step back onto it, but for rounding, is inside
-        new = np.clip(newton, low, high)
+        new = np.minimum(np.maximum(newton, low), high)
         unit = new + stack.vmin
         outside = (bend <= 0.0) | (np.abs(newton - new) > _ROUNDING * unit)
-        if outside.any():
+        if np.count_nonzero(outside):
             closed = high - low <= _ROUNDING * unit
             middle = np.sqrt((stack.vmin + low) * (stack.vmin + high)) - stack.vmin
             np.copyto(new, middle, where=outside)
@@ -445,9 +529,12 @@ def _refine(
             step = np.abs(new - t)
             done = _settled(step, before, unit)
         t, before = new, step
-        if done.any():
+        finished = np.count_nonzero(done)
+        if finished:
+            if finished == len(root):
+                return t
             root[rows[done]] = t[done]
-            if done.all():
+            if finished == len(done):
                 return root
             left = ~done
             rows, t, before, low, high = rows[left], t[left], before[left], low[left], high[left]
