@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from mtmeta.models import bayes_quantities as quantities
 from mtmeta.models.bayes_conditional import Rows, given, log_likelihood, point
 from mtmeta.models.bayes_engine import TauPosterior, integrate
 from mtmeta.models.bayes_words import default_priors, methods_text, prior_text
-from mtmeta.models.posterior import CiKind, Distribution
+from mtmeta.models.posterior import CiKind, Distribution, central_intervals
 from mtmeta.models.posterior_tau import Mapped, TauDistribution, i2_distribution
 from mtmeta.models.priors import Flat
 from mtmeta.models.priors_base import FloatArray, Prior
@@ -111,6 +111,14 @@ class BayesRandomEffects:
         return BayesResult(es, self, mu, tau, post)
 
 
+@cache
+def _index(*names: str) -> pd.Index:
+    """Return an index of these names; made once, for pandas takes longer over it than over the numbers."""
+    import pandas as pd
+
+    return pd.Index(names)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class BayesResult:
     """The posterior of a Bayesian random-effects model. Frozen.
@@ -196,7 +204,10 @@ class BayesResult:
         import pandas as pd
 
         table = quantities.shrinkage_table(self._post, check_level(level))
-        return pd.DataFrame({"study": list(self.effects.study), **table})
+        values = np.stack([np.zeros(self.k), *table.values()], axis=1)
+        frame = pd.DataFrame(values, columns=_index("study", *table))
+        frame.isetitem(0, list(self.effects.study))
+        return frame
 
     @property
     def shrinkage(self) -> pd.DataFrame:
@@ -276,7 +287,7 @@ class BayesResult:
             fixed = log_likelihood(rows, np.array([mu - rows.shift]), np.array([tau]))
             return float(fixed[0]) - post.log_integral
         if mu is not None:
-            known = integrate(rows, point(mu, rows.shift), post.prior)
+            known = integrate(rows, point(mu, rows.shift), post.prior, like=post)
             return known.log_integral - post.log_integral
         return float(given(rows, post.mean, np.array([tau])).log_likelihood[0]) - post.log_integral
 
@@ -446,16 +457,12 @@ class BayesResult:
 
         names = ("mu", "tau", "new_study")
         about: list[Distribution] = [self.mu, self.tau, self.new_study]
-        intervals = [d.ci(level, kind) for d in about]
-        columns = {
-            "mean": [d.mean for d in about],
-            "sd": [d.sd for d in about],
-            "median": [d.median for d in about],
-            "mode": [d.mode for d in about],
-            "low": [low for low, _ in intervals],
-            "high": [high for _, high in intervals],
-        }
-        return pd.DataFrame(columns, index=list(names))
+        intervals = (
+            central_intervals(about, level) if kind == "central" else [d.ci(level, kind) for d in about]
+        )
+        rows = [[d.mean, d.sd, d.median, d.mode, *ends] for d, ends in zip(about, intervals, strict=True)]
+        columns = _index("mean", "sd", "median", "mode", "low", "high")
+        return pd.DataFrame(np.array(rows), index=_index(*names), columns=columns)
 
     def __repr__(self) -> str:
         low, high = self.ci(0.95)

@@ -209,6 +209,10 @@ class Given:
     mean: FloatArray
     components: FloatArray  # (T, L) log likelihood by component of the prior
 
+    def some(self, kept: npt.NDArray[np.bool_]) -> Given:
+        """Return the model at some of the values of tau."""
+        return Given(self.log_likelihood[kept], self.precision[kept], self.mean[kept], self.components[kept])
+
 
 def log_normal_between(low: FloatArray, high: FloatArray) -> FloatArray:
     """Logarithm of the probability of a standard normal value between `low` and `high`."""
@@ -235,12 +239,14 @@ def given(rows: Rows, prior: MeanPrior, tau: FloatArray) -> Given:
     tau : ndarray (T,)
         Between-study standard deviations, at least 0, below 1e150.
     """
-    total = rows.v + np.square(tau)[:, None]
-    w = 1.0 / total
-    precision = w.sum(axis=1)
-    mean = (w @ rows.d) / precision
-    e2 = np.square(rows.d - mean[:, None])
-    base = -0.5 * (np.log(total).sum(axis=1) + (w * e2).sum(axis=1) + rows.k * _LOG_2PI)
+    total = rows.v[:, None] + np.square(tau)  # studies ahead: sums then run along tau
+    w = np.reciprocal(total)
+    precision = np.add.reduce(w, 0)
+    mean = (rows.d @ w) / precision
+    z2 = rows.d[:, None] - mean
+    z2 *= z2
+    z2 *= w
+    base = -0.5 * (np.add.reduce(np.log(total), 0) + np.add.reduce(z2, 0) + rows.k * _LOG_2PI)
     if prior.flat:
         log_l = base + 0.5 * (_LOG_2PI - np.log(precision)) + prior.log_density
         if prior.bounded:

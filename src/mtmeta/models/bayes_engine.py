@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
+from numpy.polynomial import chebyshev
 from scipy import special
 
 from mtmeta.models.bayes_conditional import (
@@ -28,6 +29,9 @@ __all__ = ["Joint", "KnownTau", "TauPosterior", "integrate"]
 
 _FEW, _MORE = 24, 36  # nodes that may stand for all in mixtures
 _FEWER_ERROR = 1e-12  # of any probability
+_LEFT_OUT = 1e-13  # mass of the nodes that a mixture leaves out, and more
+_PLACES = np.linspace(-2.6, 2.6, 5)  # of the mean's standard deviation, where mixtures are compared
+_FAR_PLACES = np.array([-2.4, -1.0, 1.6])  # of the median tau
 
 Components = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 
@@ -156,21 +160,17 @@ def _apart(rows: Rows, one: Components, two: Components) -> float:
     centre = float(w @ m)
     narrow = math.sqrt(float(w @ (np.square(s) + np.square(m - centre))))
     median = float(np.sort(tau)[tau.size // 2])
-    x = centre + np.concatenate([narrow * np.linspace(-2.7, 2.7, 9), median * np.array([-3, -1.2, 0.8, 2.1])])
-    worst = 0.0
-    for row in (-1, int(rows.v.argmin()), int(rows.v.argmax())):
-        values = []
-        for weight, t, mean, sd in (one, two):
-            if row < 0:
-                spreads: tuple[FloatArray, ...] = (sd, np.hypot(sd, t))
-                at = mean
-            else:
-                share = np.square(t) / (np.square(t) + rows.v[row])
-                at = rows.d[row] * share + (1.0 - share) * mean
-                spreads = (np.hypot((1.0 - share) * sd, np.sqrt(rows.v[row] * share)),)
-            values.append([special.ndtr((x[:, None] - at) / spread) @ weight for spread in spreads])
-        worst = max(worst, float(np.abs(np.array(values[0]) - np.array(values[1])).max()))
-    return worst
+    x = centre + np.concatenate([narrow * _PLACES, median * _FAR_PLACES])
+    extremes = [int(rows.v.argmin()), int(rows.v.argmax())]
+    v, d = rows.v[extremes], rows.d[extremes]
+    values = []
+    for weight, t, mean, sd in (one, two):
+        t2 = np.square(t)
+        share = t2 / (t2 + v[:, None])
+        at = np.stack([mean, mean, *(d[:, None] * share + (1.0 - share) * mean)])
+        spread = np.stack([sd, np.hypot(sd, t), *np.hypot((1.0 - share) * sd, np.sqrt(v[:, None] * share))])
+        values.append(special.ndtr((x[:, None, None] - at) / spread) @ weight)
+    return float(np.abs(values[0] - values[1]).max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,8 +188,18 @@ class TauPosterior(TauIntegral):
 
     @cached_property
     def _mixture(self) -> tuple[FloatArray, FloatArray, Given]:
-        """Weight and tau of the nodes, and the model there."""
-        return self.weight, self.tau, given(self.rows, self.mean, self.tau)
+        """Weight and tau of the nodes, and the model there, which gives the weights too."""
+        z, weight, log_tau = self._lean_axis()
+        tau = np.exp(log_tau)
+        at = given(self.rows, self.mean, tau)
+        log_values = self.prior.log_density_of_log(log_tau[:-2]) + at.log_likelihood[:-2] + np.log(np.cosh(z))
+        share = self._lean_shares(log_values, weight)
+        kept = share > KEEP
+        return share[kept] / share[kept].sum(), tau[kept], at.some(kept)
+
+    @cached_property
+    def _lean(self) -> tuple[FloatArray, FloatArray]:
+        return self._mixture[:2]
 
     @cached_property
     def components(self) -> Components:
@@ -211,32 +221,22 @@ class TauPosterior(TauIntegral):
         return more if not simple and _apart(self.rows, more, whole) <= _FEWER_ERROR else whole
 
     def _jacobi(self, n: int) -> tuple[FloatArray, float, float]:
-        """Return the recurrence of polynomials orthogonal under the posterior of ``atan(tau/s)`` (Lanczos).
+        """Return the recurrence of polynomials orthogonal under the posterior of ``atan(tau/s)``.
 
         All conditional posteriors are analytic in that angle from no heterogeneity to infinite; a leading
-        part of the matrix gives the shorter rules (Golub and Welsch 1969, Math Comput 23, p. 221).
+        part of the matrix gives the shorter rules (Golub and Welsch 1969, Math Comput 23, p. 221). The
+        polynomials come from Chebyshev's by orthogonalisation.
         """
         weight, tau, _ = self._mixture
         s = math.sqrt(self.rows.k / float((1.0 / self.rows.v).sum()))
         angle = np.arctan(tau / s)
         centre = float(weight @ angle)
         x = angle - centre
-        basis, jacobi = np.zeros((n, x.size)), np.zeros((n, n))
-        basis[0] = np.sqrt(weight)
-        for j in range(n):
-            step = x * basis[j]
-            jacobi[j, j] = step @ basis[j]
-            if j + 1 == n:
-                break
-            held = basis[: j + 1]
-            step -= (held @ step) @ held  # twice is enough to stay orthogonal
-            step -= (held @ step) @ held
-            beta = math.sqrt(float(step @ step))
-            if beta < 1e-14:  # no more than j + 1 points
-                return jacobi[: j + 1, : j + 1], centre, s
-            basis[j + 1] = step / beta
-            jacobi[j, j + 1] = jacobi[j + 1, j] = beta
-        return jacobi, centre, s
+        # most of the weight lies within three standard deviations, where the polynomials are to differ
+        low, high = float(x.min()), float(x.max())
+        z = (2.0 * x - (low + high)) / (high - low)
+        basis, _ = np.linalg.qr(np.sqrt(weight)[:, None] * chebyshev.chebvander(z, n - 1))
+        return basis.T @ (x[:, None] * basis), centre, s
 
     def _gauss(self, jacobi: FloatArray, centre: float, s: float) -> tuple[FloatArray, FloatArray, Given]:
         """Weights, tau and the model at the nodes of a Gauss rule."""
@@ -247,12 +247,21 @@ class TauPosterior(TauIntegral):
 
     @cached_property
     def mean_moments(self) -> tuple[float, float]:
-        """Expectation and variance of the (shifted) mean effect, not truncated, over all nodes."""
+        """Expectation and variance of the (shifted) mean effect, not truncated."""
+        narrow = self.light or (self.mean.proper and self.mean.tail.power == math.inf)
+        if narrow and self.mean.log_weight.size == 1 and not self.mean.flat:
+            w, _, at = self._mixture
+            first, second = _moments_given(self.mean, at)
+            mean = float(w @ first)
+            variance = float(w @ (second + np.square(first - mean)))
+            reach = float(np.abs(np.append(self.rows.d, self.mean.loc)).max()) + abs(mean)
+            # what the mixture leaves out can add no more than its mass times this
+            if (float(self.mean.variance[0]) + reach * reach) * _LEFT_OUT <= 1e-10 * variance:
+                return mean, variance
         first, second = self._mean_given(self.every_log_tau)
-        w = self.every_weight
-        mean = float(w @ first)
-        if self.light or (self.mean.proper and self.mean.tail.power == math.inf):
-            return mean, float(w @ (second + np.square(first - mean)))
+        mean = float(self.every_weight @ first)
+        if narrow:
+            return mean, float(self.every_weight @ (second + np.square(first - mean)))
 
         def log_square(log_tau: FloatArray) -> FloatArray:
             centre, square = self._mean_given(log_tau)
@@ -262,16 +271,22 @@ class TauPosterior(TauIntegral):
 
     def _mean_given(self, log_tau: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return expectation and variance of the (shifted) mean effect, not truncated, given log(tau)."""
-        at = given(self.rows, self.mean, np.exp(log_tau))
-        centre, sd = posterior_of_mean(self.mean, at)
-        if at.components.shape[1] == 1:
-            return centre[:, 0], np.square(sd[:, 0])
-        inner = np.exp(at.components - at.log_likelihood[:, None])
-        first = np.einsum("tl,tl->t", inner, centre)
-        return first, np.einsum("tl,tl->t", inner, np.square(sd) + np.square(centre - first[:, None]))
+        return _moments_given(self.mean, given(self.rows, self.mean, np.exp(log_tau)))
 
 
-def integrate(rows: Rows, mu: Prior | MeanPrior, tau: Prior) -> TauPosterior:
+def _moments_given(mean: MeanPrior, at: Given) -> tuple[FloatArray, FloatArray]:
+    """Return expectation and variance of the (shifted) mean effect, not truncated, at each tau."""
+    centre, sd = posterior_of_mean(mean, at)
+    if at.components.shape[1] == 1:
+        return centre[:, 0], np.square(sd[:, 0])
+    inner = np.exp(at.components - at.log_likelihood[:, None])
+    first = np.einsum("tl,tl->t", inner, centre)
+    return first, np.einsum("tl,tl->t", inner, np.square(sd) + np.square(centre - first[:, None]))
+
+
+def integrate(
+    rows: Rows, mu: Prior | MeanPrior, tau: Prior, like: TauPosterior | None = None
+) -> TauPosterior:
     """Integrate prior times likelihood over tau, the mean integrated out.
 
     Parameters
@@ -280,6 +295,8 @@ def integrate(rows: Rows, mu: Prior | MeanPrior, tau: Prior) -> TauPosterior:
     mu : Prior or MeanPrior
     tau : Prior
         Bound to the data already (see :meth:`Prior.for_variances`).
+    like : TauPosterior, optional
+        Of the same data and prior of tau with another prior of the mean, whose panels save the search.
 
     Raises
     ------
@@ -301,7 +318,7 @@ def integrate(rows: Rows, mu: Prior | MeanPrior, tau: Prior) -> TauPosterior:
         fall=float(rows.k - (1 if free else 0)),
         marks=np.sqrt(np.sort(rows.v)[[0, rows.k // 2, -1]]),
     )
-    found = integrate_tau(tau, partial(_log_likelihood, rows, mean), axis)
+    found = integrate_tau(tau, partial(_log_likelihood, rows, mean), axis, like)
     post = TauPosterior(**{f.name: getattr(found, f.name) for f in fields(found)}, rows=rows, mean=mean)
     if mean.log_weight.size > 1:
         heaviest = np.argsort(post.weight)[-40::5]

@@ -23,6 +23,7 @@ __all__ = ["KEEP", "Axis", "TauIntegral", "check_tau_prior", "integrate_tau", "r
 _FAR = 345.0  # |log tau| up to which tau**2 stays within the range of numbers
 KEEP = 1e-16  # nodes of smaller share are left out of mixtures
 _STEP = 0.8  # width of the first panels in z
+_ENOUGH = 100  # panels of a like function that are worth taking over
 _LEAN_NODES, _LEAN_WEIGHTS = np.polynomial.legendre.leggauss(10)  # exact to degree 19 where 15 resolve
 
 LogLikelihood = Callable[[FloatArray], FloatArray]
@@ -116,21 +117,31 @@ class TauIntegral:
         inner = self.panels.weights.ravel() * self.share_panels
         return np.concatenate([[self.share_low], inner, [self.share_high]])
 
-    @cached_property
-    def _lean(self) -> tuple[FloatArray, FloatArray]:
-        """Nodes of a leaner rule that is as exact for mixtures: weight, tau."""
+    def _lean_axis(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return z and weights in z of a leaner rule as exact for mixtures, and log(tau) with both ends."""
         panels = self.panels
         held = panels.weights.sum(axis=1) > KEEP
         left, right = panels.left[held], panels.right[held]
         half = 0.5 * (right - left)[:, None]
         z = (0.5 * (left + right)[:, None] + half * _LEAN_NODES).ravel()
-        weight = np.empty(z.size + 2)
-        weight[:-2] = np.exp(self.log_function(z) - panels.log_integral) * (half * _LEAN_WEIGHTS).ravel()
-        weight[:-2] *= self.share_panels / weight[:-2].sum()
-        weight[-2:] = self.share_low, self.share_high
-        kept = weight > KEEP
-        log_tau = np.concatenate([self.centre + np.sinh(z), [self.low, self.high]])[kept]
-        return weight[kept] / weight[kept].sum(), np.exp(log_tau)
+        log_tau = np.concatenate([self.centre + np.sinh(z), [self.low, self.high]])
+        return z, (half * _LEAN_WEIGHTS).ravel(), log_tau
+
+    def _lean_shares(self, log_values: FloatArray, weight: FloatArray) -> FloatArray:
+        """Posterior probabilities of the nodes of the leaner rule and of both ends."""
+        share = np.empty(log_values.size + 2)
+        share[:-2] = np.exp(log_values - self.panels.log_integral) * weight
+        share[:-2] *= self.share_panels / share[:-2].sum()
+        share[-2:] = self.share_low, self.share_high
+        return share
+
+    @cached_property
+    def _lean(self) -> tuple[FloatArray, FloatArray]:
+        """The leaner rule: weight, tau."""
+        z, weight, log_tau = self._lean_axis()
+        share = self._lean_shares(self.log_function(z), weight)
+        kept = share > KEEP
+        return share[kept] / share[kept].sum(), np.exp(log_tau[kept])
 
     @property
     def weight(self) -> FloatArray:
@@ -242,7 +253,7 @@ def require_proper(prior: Prior, k: int, lost: int, what: str) -> None:
 @lru_cache(maxsize=256)
 def _log_landmarks(prior: Prior) -> FloatArray:
     with np.errstate(divide="ignore"):
-        marks: FloatArray = np.log(prior.landmarks())
+        marks: FloatArray = np.unique(np.log(prior.landmarks()))
     marks.setflags(write=False)
     return marks
 
@@ -252,11 +263,11 @@ def _edges(axis: Axis, prior: Prior, centre: float, low: float, high: float) -> 
     count = max(2, math.ceil(float(ends[1] - ends[0]) / _STEP))
     edges = np.linspace(ends[0], ends[1], count + 1)
     marks = _log_landmarks(prior) if prior.proper else np.log(axis.marks)
-    marks = np.arcsinh(np.unique(marks[(marks > low) & (marks < high)]) - centre)
-    if prior.proper and marks.size > 1 and float(np.diff(marks).min()) < 0.5 * _STEP:
+    marks = np.arcsinh(marks[(marks > low) & (marks < high)] - centre)
+    if prior.proper and marks.size > 1 and float((marks[1:] - marks[:-1]).min()) < 0.5 * _STEP:
         # the prior is narrower than the panels: let its quantiles be edges
-        edges = np.union1d(edges, marks)
-        gaps = np.diff(edges) > 1e-13 * np.maximum(1.0, np.abs(edges[1:]))
+        edges = np.sort(np.concatenate([edges, marks]))
+        gaps = edges[1:] - edges[:-1] > 1e-13 * np.maximum(1.0, np.abs(edges[1:]))
         edges = np.concatenate([edges[:1], edges[1:][gaps]])
         edges[-1] = ends[1]
     return edges
@@ -268,7 +279,16 @@ def _on_axis(prior: Prior, log_likelihood: LogLikelihood, centre: float, z: Floa
     return prior.log_density_of_log(log_tau) + like + np.log(np.cosh(z))
 
 
-def integrate_tau(prior: Prior, log_likelihood: LogLikelihood, axis: Axis) -> TauIntegral:
+def _edges_like(panels: Panels, centre: float, low: float, high: float) -> FloatArray:
+    """Return the edges of panels that resolved a like function, between other ends."""
+    ends = np.arcsinh(np.array([low, high]) - centre)
+    inner = panels.left[(panels.left > ends[0] + 1e-9) & (panels.left < ends[1] - 1e-9)]
+    return np.concatenate([ends[:1], inner, ends[1:]])
+
+
+def integrate_tau(
+    prior: Prior, log_likelihood: LogLikelihood, axis: Axis, like: TauIntegral | None = None
+) -> TauIntegral:
     """Integrate prior times likelihood over tau.
 
     Parameters
@@ -278,6 +298,9 @@ def integrate_tau(prior: Prior, log_likelihood: LogLikelihood, axis: Axis) -> Ta
     log_likelihood : callable
         Takes tau (T,), from 0 to 1e150, gives (T,).
     axis : Axis
+    like : TauIntegral, optional
+        Of the same prior with another likelihood: its panels are the first partition, and are refined
+        as any would be.
 
     Raises
     ------
@@ -299,7 +322,10 @@ def integrate_tau(prior: Prior, log_likelihood: LogLikelihood, axis: Axis) -> Ta
             )
     if low >= high:  # all of the prior lies where tau does not matter
         low = high - 1e-3
-    edges = _edges(axis, prior, centre, low, high)
+    if like is not None and like.centre == centre and like.panels.left.size <= _ENOUGH:
+        edges = _edges_like(like.panels, centre, low, high)
+    else:
+        edges = _edges(axis, prior, centre, low, high)
 
     log_function = partial(_on_axis, prior, log_likelihood, centre)  # a result can be pickled
     panels = resolve(log_function, edges, what="the posterior of tau")

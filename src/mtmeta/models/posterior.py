@@ -24,6 +24,7 @@ __all__ = [
     "Distribution",
     "NormalMixture",
     "Tabulated",
+    "central_intervals",
     "climb",
     "far_moments",
     "mixture_quantiles",
@@ -33,6 +34,9 @@ __all__ = [
 CiKind = Literal["central", "shortest"]
 _KINDS = ("central", "shortest")
 _CHUNK = 1 << 20
+_ROUNDS = 400
+_CLIMBS = 100
+_NINE, _SEVENTEEN = np.linspace(-1.0, 1.0, 9), np.linspace(0.0, 1.0, 17)
 _LOG_2PI = math.log(2.0 * math.pi)
 
 
@@ -247,29 +251,75 @@ class Distribution(ABC):
         return None
 
 
+def central_intervals(about: list[Distribution], level: float) -> list[Interval]:
+    """Return what ``ci(level)`` gives for each; mixtures with the same weights are solved in one go."""
+    check_level(level)
+    tail = 0.5 * (1.0 - level)
+    mixtures = [d for d in about if isinstance(d, NormalMixture)]
+    first = mixtures[0] if mixtures else None
+    alike = [d for d in mixtures if first is not None and d.weight is first.weight]
+    found: dict[int, Interval] = {}
+    if first is not None and len(alike) > 1:
+        n = len(alike)
+        ends = mixture_quantiles(
+            first.weight,
+            np.repeat([d.centres for d in alike], 3, axis=0),
+            np.repeat([d.sds for d in alike], 3, axis=0),
+            np.tile([tail, 0.5, tail], n),
+            np.tile([1.0, 1.0, -1.0], n),
+        )
+        for d, (low, median, high) in zip(alike, ends.reshape(n, 3).tolist(), strict=True):
+            d.__dict__.setdefault("median", median + d.shift)
+            found[id(d)] = Interval(low + d.shift, high + d.shift)
+    return [found[id(d)] if id(d) in found else d.ci(level) for d in about]
+
+
 def _shaped(function: Callable[[FloatArray], FloatArray], x: npt.ArrayLike) -> Any:
     values = np.asarray(x, dtype=np.float64)
     out = np.asarray(function(np.atleast_1d(values).ravel()), dtype=np.float64)
     return float(out[0]) if values.ndim == 0 else out.reshape(values.shape)
 
 
-def climb(log_pdf: Callable[[FloatArray], FloatArray], x: FloatArray) -> float:
-    """Highest point of a smooth function, from the best of ascending points, by narrowing a grid."""
-    for _ in range(60):
-        values = log_pdf(x)
-        i = int(np.argmax(values))
-        low, high = x[max(i - 1, 0)], x[min(i + 1, x.size - 1)]
+def climb(
+    log_pdf: Callable[[FloatArray], FloatArray], x: FloatArray, values: FloatArray | None = None
+) -> float:
+    """Highest point of a smooth function, from the best of ascending points, by narrowing a grid.
+
+    `values` are those of the function at `x`, where they are known. A narrow grid about the vertex of the
+    parabola through the three best points is tried first; where the maximum is not inside it, a grid over all
+    that lies between the neighbours of the best point takes its place.
+    """
+    values = log_pdf(x) if values is None else values
+    low, high = float(x[0]), float(x[-1])
+    tried = False
+    for _ in range(_CLIMBS):
+        i = int(values.argmax())
+        inside = 0 < i < x.size - 1
+        if tried and not inside:
+            x, tried = low + (high - low) * _SEVENTEEN, False
+            values = log_pdf(x)
+            continue
+        low, high = float(x[max(i - 1, 0)]), float(x[min(i + 1, x.size - 1)])
         spread = float(values[i] - min(values[max(i - 1, 0)], values[min(i + 1, x.size - 1)]))
         if spread < 1e-9 or high - low <= 1e-12 * max(abs(low), abs(high)):
             break
-        x = np.linspace(low, high, 17)
-    if not 0 < i < x.size - 1:
-        return float(x[i])
-    # the vertex of the parabola through the three points
-    left, mid, right = values[i - 1], values[i], values[i + 1]
-    bend = left - 2.0 * mid + right
-    shift = 0.5 * (left - right) / bend if bend < 0.0 else 0.0
-    return float(x[i] + shift * (x[i + 1] - x[i]))
+        tried = inside and math.isfinite(spread)
+        if tried:
+            narrow = (high - low) / 64.0
+            x = min(max(_vertex(x, values, i), low + narrow), high - narrow) + narrow * _NINE
+        else:
+            x = low + (high - low) * _SEVENTEEN
+        values = log_pdf(x)
+    return _vertex(x, values, i) if 0 < i < x.size - 1 else float(x[i])
+
+
+def _vertex(x: FloatArray, values: FloatArray, i: int) -> float:
+    """Vertex of the parabola through the points before, at and after the highest one."""
+    left, right = float(x[i] - x[i - 1]), float(x[i + 1] - x[i])
+    before, after = float(values[i] - values[i - 1]) * right, float(values[i] - values[i + 1]) * left
+    bend = before + after
+    shift = 0.5 * (before * right - after * left) / bend if 0.0 < bend < math.inf else 0.0
+    return float(x[i]) + shift
 
 
 def mixture_quantiles(
@@ -290,7 +340,7 @@ def mixture_quantiles(
     Returns
     -------
     ndarray (R,)
-        Found to rounding by Newton's method on the logarithm of the probability, within a bracket.
+        Found to rounding by Halley's method on the logarithm of the probability, within a bracket.
     """
     mean = mean * sign[:, None]
     z = np.asarray(special.ndtri(p))[:, None]
@@ -301,22 +351,32 @@ def mixture_quantiles(
     x = np.minimum(np.maximum(centre + spread * z[:, 0], low), high)
     inverse = 1.0 / sd
     height = np.broadcast_to(weight * inverse * (1.0 / math.sqrt(2.0 * math.pi)), mean.shape)
+    before, fine, least = high - low, 1e-14 * spread, sd.min(axis=1)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for _ in range(200):
+        for _ in range(_ROUNDS):
             u = (x[:, None] - mean) * inverse
             f = np.asarray(special.ndtr(u)) @ weight
-            slope = np.einsum("ij,ij->i", np.exp(-0.5 * np.square(u)), height)
+            part = np.exp(-0.5 * np.square(u)) * height
+            slope = np.add.reduce(part, 1)
+            bend = -np.vecdot(part, u * inverse)
             gap = np.log(f / p)
-            new = x - gap * f / slope
+            rate = slope / f
+            # Halley's step on log f, whose second derivative is bend/f - rate**2
+            step = -gap / (rate - 0.5 * gap * (bend / slope - rate))
             over = gap > 0.0
             high, low = np.where(over, x, high), np.where(over, low, x)
-            inside = (new >= low) & (new <= high)
-            new = np.where(inside, new, 0.5 * (low + high))
-            # the step after a gap of 1e-8 leaves one of about its square
-            done = inside & (np.abs(gap) <= 1e-8) | (high - low <= 4e-16 * np.abs(x))
-            x = new
-            if done.all():
+            new = x + step
+            # steps that do not halve would creep along a plateau, unless they are rounding
+            size = np.abs(step)
+            good = (new >= low) & (new <= high) & ((size <= 0.5 * before) | (size <= fine))
+            new = np.where(good, new, 0.5 * (low + high))
+            # the step after a gap of 2e-6 leaves one of about its cube
+            done = good & (np.abs(gap) <= 2e-6) | (high - low <= 4e-16 * (np.abs(x) + least))
+            before, x = np.abs(new - x), new
+            if np.count_nonzero(done) == done.size:
                 break
+        else:
+            raise ModelError(f"a quantile was not found in {_ROUNDS} rounds")
     return np.asarray(x * sign)
 
 

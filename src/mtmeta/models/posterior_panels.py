@@ -29,11 +29,13 @@ _NODES, _WEIGHTS = legendre.leggauss(_N)
 _P = legendre.legvander(_NODES, _N)  # (node, degree)
 # values at the nodes to Legendre coefficients 0 .. 15
 _TO_COEF = (_P[:, :_N] * _WEIGHTS[:, None]) * (2.0 * np.arange(_N) + 1.0) / 2.0
+_DEGREES = np.arange(_N + 1.0)
 _SIGNS = (-1.0) ** np.arange(_N)
 _LIMIT = 3000  # panels; a smooth integrand takes some dozen
 _ROUNDS = 60
 _GOAL = 1e-13  # of the total, a panel
 _ACCEPT = 1e-9  # of the total, all panels; beyond it nothing is vouched for
+_CUTS = {parts: np.linspace(0.0, 1.0, parts + 1) for parts in (2, 4)}
 _CLIMB = 2.0  # log units between neighbours beyond which a local maximum is not seen well enough
 
 
@@ -56,7 +58,10 @@ _TO_VALUE, _TO_INTEGRAL = _maps()
 
 def _basis(x: FloatArray) -> FloatArray:
     """Chebyshev polynomials 0 .. 16 at points of [-1, 1], (n, 17)."""
-    return np.cos(np.arccos(np.clip(x, -1.0, 1.0))[:, None] * np.arange(_N + 1))
+    return np.asarray(np.cos(np.arccos(np.minimum(np.maximum(x, -1.0), 1.0))[:, None] * _DEGREES))
+
+
+_STEPS = _basis(np.linspace(-1.0, 1.0, _N + 1)).T  # from a series to values at 17 even points
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,23 +147,29 @@ class Panels:
         )
         want = np.minimum(np.maximum(want, 0.0), mass)
         density, integral = self._series[0][panel] * width[:, None], self._series[1][panel]
-        # u in [0, 1] within the panel
+        # u in [0, 1] within the panel, first from a straight line between two of 17 points
         low, high = np.zeros_like(want), np.ones_like(want)
-        u = np.divide(want, mass, out=np.full_like(want, 0.5), where=mass > 0.0)
-        for _ in range(80):
-            basis = _basis(2.0 * u - 1.0)
-            gap = np.einsum("ij,ij->i", basis, integral) - want
-            slope = np.einsum("ij,ij->i", basis, density)
-            over = gap > 0.0
-            high, low = np.where(over, u, high), np.where(over, low, u)
-            new = u - np.divide(gap, slope, out=np.full_like(gap, math.inf), where=slope > 0.0)
-            inside = (new >= low) & (new <= high)
-            new = np.where(inside, new, 0.5 * (low + high))
-            # the step after a gap of 1e-9 of the panel leaves about its square
-            done = inside & (np.abs(gap) <= 1e-9 * mass) | (high - low <= 1e-15) | (mass <= 0.0)
-            u = new
-            if done.all():
-                break
+        steps = integral @ _STEPS
+        at = np.minimum((steps[:, 1:] <= want[:, None]).sum(axis=1), _N - 1)
+        every = np.arange(want.size)
+        start = steps[every, at]
+        rise = steps[every, at + 1] - start
+        share = np.divide(want - start, rise, out=np.full_like(want, 0.5), where=rise > 0.0)
+        u = (at + np.minimum(np.maximum(share, 0.0), 1.0)) / _N
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for _ in range(80):
+                basis = _basis(2.0 * u - 1.0)
+                gap = np.vecdot(basis, integral) - want
+                new = u - gap / np.vecdot(basis, density)
+                over = gap > 0.0
+                high, low = np.where(over, u, high), np.where(over, low, u)
+                inside = (new >= low) & (new <= high)
+                new = np.where(inside, new, 0.5 * (low + high))
+                # the step after a gap of 1e-9 of the panel leaves about its square
+                done = inside & (np.abs(gap) <= 1e-9 * mass) | (high - low <= 1e-15) | (mass <= 0.0)
+                u = new
+                if np.count_nonzero(done) == done.size:
+                    break
         return np.asarray(left + width * u)
 
 
@@ -169,13 +180,19 @@ def _spread(left: FloatArray, right: FloatArray) -> FloatArray:
 def _peaks(h: FloatArray, top: float) -> npt.NDArray[np.bool_]:
     """Panels that hold a local maximum which might stand higher than any point shows, (P,)."""
     flat = h.ravel()
-    before = np.concatenate([[-math.inf], flat[:-1]])
-    after = np.concatenate([flat[1:], [-math.inf]])
     with np.errstate(invalid="ignore"):
-        fall = np.maximum(
-            np.where(np.isfinite(before), flat - before, 0.0), np.where(np.isfinite(after), flat - after, 0.0)
-        )
-        peak = (flat >= before) & (flat >= after) & (fall > _CLIMB) & (flat + 4.0 * fall > top - 40.0)
+        steps = flat[1:] - flat[:-1]
+    tops = np.empty(flat.size, dtype=bool)
+    tops[0], tops[1:] = True, steps >= 0.0
+    tops[:-1] &= steps <= 0.0
+    peak = np.zeros(flat.size, dtype=bool)
+    for i in tops.nonzero()[0].tolist():  # few, whatever the size
+        fall = 0.0
+        if i and math.isfinite(steps[i - 1]):
+            fall = float(steps[i - 1])
+        if i < steps.size and math.isfinite(steps[i]):
+            fall = max(fall, -float(steps[i]))
+        peak[i] = fall > _CLIMB and flat[i] + 4.0 * fall > top - 40.0
     found = peak.reshape(h.shape)
     flags = np.asarray(np.any(found, axis=1))
     # the maximum may lie beyond the first or last point of its panel
@@ -220,24 +237,26 @@ def resolve(log_function: LogFunction, edges: FloatArray, *, what: str) -> Panel
     left, right = edges[:-1], edges[1:]
     nodes = _spread(left, right)
     h = log_function(nodes.ravel()).reshape(nodes.shape)
+    sharp = True
     for _ in range(_ROUNDS):
         top = float(h.max())
         if not math.isfinite(top):
             raise ModelError(f"{what} is nowhere above 0 in the range of numbers: look at data and priors")
         values = np.exp(h - top)
         width = right - left
-        mass = 0.5 * width * (values @ _WEIGHTS)
-        total = float(mass.sum())
+        total = 0.5 * float(width @ (values @ _WEIGHTS))
         coef = values @ _TO_COEF
         errors = width * np.abs(coef[:, -2:]).sum(axis=1)
+        peaks = _peaks(h, top)
+        sharp = bool(peaks.any())
         coarse = errors > _GOAL * total
-        coarse |= _peaks(h, top) | _jumps(coef, width, 10.0 * _GOAL * total)
+        coarse |= peaks
+        coarse |= _jumps(coef, width, 10.0 * _GOAL * total)
         relative = float(errors.sum()) / total
         if not coarse.any() or left.size > _LIMIT:
             break
         parts = 4 if bool(np.any(errors[coarse] > 1e-4 * total)) else 2
-        cuts = np.linspace(0.0, 1.0, parts + 1)
-        ends = left[coarse, None] + width[coarse, None] * cuts
+        ends = left[coarse, None] + width[coarse, None] * _CUTS[parts]
         ends[:, -1] = right[coarse]
         new_left, new_right = ends[:, :-1].ravel(), ends[:, 1:].ravel()
         if not bool(np.all(new_left < new_right)):
@@ -249,9 +268,9 @@ def resolve(log_function: LogFunction, edges: FloatArray, *, what: str) -> Panel
         left, right = left[order], right[order]
         nodes = np.concatenate([nodes[~coarse], new_nodes])[order]
         h = np.concatenate([h[~coarse], new_h])[order]
-    top = float(h.max())
-    values = np.exp(h - top)
-    if not relative <= _ACCEPT or bool(np.any(_peaks(h, top))):
+    else:
+        sharp = True  # what was cut last was not looked at
+    if sharp or not relative <= _ACCEPT:
         raise ModelError(
             f"{what} could not be integrated to nine digits (reached {relative:.1e} with {left.size} "
             "panels): the prior and the data contradict each other too sharply, or a prior is a spike"

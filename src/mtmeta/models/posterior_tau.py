@@ -123,16 +123,17 @@ class TauDistribution(Distribution):
         with np.errstate(divide="ignore"):
             heights = np.log(post.panels.values.ravel()) - np.log(np.cosh(z)) - log_tau
         i = int(heights.argmax())
-        around = [
-            log_tau[i - 1] if i else post.low,
-            log_tau[i],
-            log_tau[i + 1] if i + 1 < z.size else post.high,
-        ]
-        best = math.exp(climb(post.log_density, np.linspace(around[0], around[2], 17)))
-        if low == 0.0:
+        if 0 < i < z.size - 1:
+            around = slice(i - 1, i + 2)
+            best = math.exp(climb(post.log_density, log_tau[around], heights[around]))
+        else:
+            ends = np.concatenate([[post.low], log_tau, [post.high]])[[i, i + 2]]
+            best = math.exp(climb(post.log_density, np.linspace(ends[0], ends[1], 17)))
+        top = float(heights[i]) + post.panels.top - post.log_integral
+        if low == 0.0 and post.log_density_at_zero > top - 1e-9 * max(1.0, abs(top)):
             height = float(post.log_density(np.array([math.log(best)]))[0])
             # a maximum at 0 shows as a slope that only falls: 0 wins a tie within rounding
-            if self.posterior.log_density_at_zero >= height - 1e-13 * max(1.0, abs(height)):
+            if post.log_density_at_zero >= height - 1e-13 * max(1.0, abs(height)):
                 return 0.0
         return best
 
