@@ -103,6 +103,108 @@ def test_excel_instead_of_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "save the sheet as CSV" in one_sentence(err)
 
 
+TABLE = """study,m1,sd1,n1,m2,sd2,n2
+Smith 2001,10.2,3.1,20,12.0,3.3,21
+Jones 2005,11.0,2.9,35,12.1,3.0,33
+Lee 2010,9.5,3.5,15,11.2,3.1,16
+"""
+TENTHS = re.compile(r"(\d)\.(\d)")
+READ = {
+    "commas": TABLE.encode(),
+    "byte order mark": b"\xef\xbb\xbf" + TABLE.encode(),
+    "utf-16, as spreadsheets write Unicode text": TABLE.replace(",", "\t").encode("utf-16"),
+    "tabs": TABLE.replace(",", "\t").encode(),
+    "semicolons": TABLE.replace(",", ";").encode(),
+    "semicolons and decimal commas": TENTHS.sub(r"\1,\2", TABLE.replace(",", ";")).encode(),
+    "Windows ends of lines, spaces, an empty line": TABLE.replace(",", " , ")
+    .replace("\n", "\r\n\r\n")
+    .encode(),
+    "capitals in the header": TABLE.replace("study,m1,sd1", "Study,M1,SD1").encode(),
+    "a column of words and an empty one": TABLE.replace("\n", ",low,\n")
+    .replace("n2,low,", "n2,risk,", 1)
+    .encode(),
+}
+
+
+@pytest.mark.parametrize("how", READ)
+def test_tables_as_spreadsheets_write_them(how: str, tmp_path: Path) -> None:
+    """The same three trials, whatever stands between cells; the estimate is metafor's (3.8, escalc, rma)."""
+    (tmp_path / "t.csv").write_bytes(READ[how])
+    code, out, err = run("pool", str(tmp_path / "t.csv"), "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["estimate"] == pytest.approx(-0.4508, abs=5e-5)
+    assert json.loads(out)["k"] == 3
+
+
+REFUSED = {
+    "text": (TABLE.replace("2.9", "abc"), "t.csv:3: sd1 = 'abc' is not a number"),
+    "thousands": (TABLE.replace("11.0", '"1,100"'), "t.csv:3: m1 = '1,100' is not a number"),
+    "both decimal signs": (
+        TABLE.replace(",", ";").replace("2.9", "2,9"),
+        "t.csv:3: sd1 = '2,9' is not a number",
+    ),
+    "missing": (TABLE.replace("2.9", "NA"), "t.csv:3: study 'Jones 2005' (row 2): sd1 = nan: is missing"),
+    "negative SD": (TABLE.replace("2.9", "-2.9"), "t.csv:3: study 'Jones 2005' (row 2): sd1 = -2.9"),
+    "a line twice": (TABLE + TABLE.splitlines()[3], "t.csv:5: is line 4 once more, cell by cell"),
+    "a cell too many": (TABLE.replace("33\n", "33,9\n"), "t.csv:3: has 8 cells under 7 headings"),
+    "a column twice": (TABLE.replace("sd1", "m1"), "t.csv:1: two columns are called m1"),
+    "other names": (TABLE.replace("sd1", "SD 1"), "missing: sd1 (is it 'sd 1'?)"),
+    "an interval beside yi": ("study,yi,lower,upper\nA,1,0,2\nB,1,0,3\n", "the standard error as sei"),
+    "nothing": ("", "t.csv: is empty; write one header line"),
+    "a header alone": (TABLE.splitlines()[0], "t.csv: has a header and no rows"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_table_with_a_mistake_is_answered_by_its_line(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text, said = REFUSED[what]
+    Path("t.csv").write_text(text, "utf-8")
+    code, out, err = run("pool", "t.csv", "--measure", "SMD")
+    assert (code, out) == (1, "")
+    assert said in one_sentence(err)
+
+
+def test_a_table_in_another_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_bytes(TABLE.replace("Jones", "Müller").encode("latin-1"))
+    code, _, err = run("pool", "t.csv")
+    assert code == 1
+    assert one_sentence(err).startswith("t.csv:3: is not in UTF-8; save the file as 'CSV UTF-8'")
+
+
+def test_a_standard_error_by_either_name_and_a_study_in_two_rows(tmp_path: Path) -> None:
+    for name in ("se", "sei"):
+        (tmp_path / "t.csv").write_text(f"study,yi,{name}\nA,0.1,0.2\nA,0.3,0.1\n", "utf-8")
+        code, out, err = run("pool", str(tmp_path / "t.csv"), "--measure", "SMD", "--json")
+        assert code == 0
+        assert json.loads(out)["estimate"] == pytest.approx(0.26, abs=1e-12)  # (0.1/0.04 + 0.3/0.01) / 125
+        assert one_sentence(err).startswith("A stands in 2 rows, which are pooled as if they were different")
+
+
+def test_commands_that_miss_their_file_say_what_to_do(review: Path) -> None:
+    code, _, err = run("claims")
+    assert code == 2
+    assert "there is no analyses/claims.yaml here; docs/claims.md shows how to write one" in one_sentence(err)
+    code, _, err = run("diff", "HEAD")
+    assert code == 2
+    assert "in no git repository and has no revisions; name two folders" in one_sentence(err)
+    code, out, _ = run("pool", "example")
+    assert code == 0
+    assert "0.0500 [-0.3531, 0.4530]" in out
+    code, _, err = run("new", "smith-2020")
+    assert code == 2
+    assert "--condition, --construct, --music, --control are missing" in one_sentence(err)
+
+
+def test_no_line_of_the_help_is_cut() -> None:
+    _, out, _ = run("--help")
+    assert "..." not in out.partition("Commands:")[2]
+    assert len([line for line in out.splitlines() if re.match(r"  [a-z]+  ", line)]) >= 22
+
+
 def test_a_csv_whose_columns_are_called_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "trials.csv").write_text("study,effect,variance\nA,1,2\n", "utf-8")

@@ -54,28 +54,29 @@ def _root(
     """Meta-analysis from the printed number to the published figure."""
 
 
-for command in (
-    demo,
-    init,
-    new,
-    run,
-    check,
-    effects,
-    pool,
-    multiverse,
-    gosh,
-    simulate,
-    figures,
-    report,
-    freeze,
-    verify,
-    claims,
-    diff,
-    echo,
-    why,
-    export,
-    compare,
-    reconcile,
+# one line each that fits beside the names in 80 columns
+for command, told in (
+    (demo, "A tour in a minute; nothing is written."),
+    (init, "Begin a review: two real records, a question, what they need."),
+    (new, "Write the record of a trial, from options or answers."),
+    (run, "Pool every question, ours beside what was published."),
+    (check, "Read all files, then hunt for what cannot be right."),
+    (effects, "List effects with their routes, and what was left out."),
+    (pool, "Pool an analysis file, or anybody's CSV."),
+    (multiverse, "Every answer that an analysis' declared alternatives give."),
+    (gosh, "Pool all subsets of a question's trials."),
+    (simulate, "Coverage, bias and power with trials of these sizes."),
+    (figures, "Draw the figures of analyses, in any style and format."),
+    (report, "One page of all analyses, without network; Markdown, LaTeX."),
+    (freeze, "Keep a question and its method with date, before its data."),
+    (verify, "Run everything again; which locked number moved, and why."),
+    (claims, "Verdicts on statements in prose, by written rules."),
+    (diff, "What changed between two states, and which trial moved it."),
+    (echo, "What metafor, statsmodels or RevMan would print."),
+    (why, "The way of one trial from the page to the pooled estimate."),
+    (export, "The effect table as CSV, Excel, R script or RevMan rows."),
+    (compare, "How far two extractions agree, and what it moves."),
+    (reconcile, "Write the records on which two extractors agreed."),
+    (import_, "RevMan, CSV, Excel and reference files into records."),
 ):
-    app.command()(command)
-app.command("import")(import_)
+    app.command(command.__name__.rstrip("_"), short_help=told)(command)

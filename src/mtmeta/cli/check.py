@@ -66,4 +66,6 @@ def summary(findings: object, counted: object) -> str:
     found = ", ".join(
         f"{tally[s]} {s}{'s' if tally[s] != 1 else ''}" for s in ("error", "suspect", "note") if tally[s]
     )
-    return f"{counted.records} records, {counted.analyses} analyses: {found or 'no findings'}"
+    records = f"{counted.records} record{'' if counted.records == 1 else 's'}"
+    analyses = f"{counted.analyses} {'analysis' if counted.analyses == 1 else 'analyses'}"
+    return f"{records}, {analyses}: {found or 'no findings'}"

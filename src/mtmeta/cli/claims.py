@@ -35,9 +35,12 @@ def claims(
     from mtmeta.audit.run import run_analysis
     from mtmeta.cli.console import print_json
     from mtmeta.cli.places import project_of
+    from mtmeta.errors import UsageError
     from mtmeta.records.folder import read_studies
 
     path = file or Path("analyses") / "claims.yaml"
+    if file is None and not path.exists():
+        raise UsageError(f"there is no {path} here; docs/claims.md shows how to write one, or name yours")
     document = read_claims(path)
     beside = any(p != path and not is_claims(p) for p in path.parent.glob("*.yaml"))
     project = project_of([analyses or (path.parent if beside else Path("analyses"))], studies, None)

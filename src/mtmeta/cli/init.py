@@ -74,6 +74,14 @@ def new(
             f"{taken} exists; choose another id (add a letter after the year), or edit that file"
         )
     asked = sys.stdin.isatty()
+    needed = {"--condition": condition}
+    if not no_outcome:
+        needed |= {"--construct": construct, "--music": music, "--control": control}
+    if not asked and (lacking := [name for name, given in needed.items() if given is None]):
+        raise UsageError(
+            f"{', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing; mtmeta new --help has an "
+            "example, and --no-outcome makes a record without numbers"
+        )
     if reference is None and asked:
         reference = str(typer.prompt("reference (Enter to leave it out)", default="", show_default=False))
     values: dict[str, Any] = {"conditions": [_word("condition", condition, voc.Condition)], "outcomes": []}

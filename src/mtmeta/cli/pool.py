@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from mtmeta.effects.table import EffectSizes
     from mtmeta.models.pool import PoolResult
 
 __all__ = ["pool"]
@@ -39,17 +36,20 @@ def pool(
 
     Example: mtmeta pool trials.csv --measure SMD --tau2 REML
     """
-    from mtmeta.cli.console import print_json
+    from mtmeta.cli.console import note, print_json
+    from mtmeta.cli.table_file import read_table_file, repeated
     from mtmeta.measures import check_choice, check_level
     from mtmeta.models.pool import CommonEffect, RandomEffects
     from mtmeta.reports.summary import numbers
 
     check_choice("model", model, ("random", "common"))
     check_level(level)
-    if source.suffix in (".yaml", ".yml"):
+    if source.suffix in (".yaml", ".yml") or (not source.suffix and not source.exists()):
         result, level, pi = _analysis(source, studies)
     else:
-        es = read_csv(source, measure, variance)
+        es = read_table_file(source, measure, variance)
+        for line in repeated(es):
+            note(line)
         chosen = CommonEffect() if model == "common" else RandomEffects(tau2=tau2, ci=ci)  # type: ignore[arg-type]  # checked there
         result = chosen.fit(es)
     if as_json:
@@ -68,79 +68,6 @@ def _analysis(path: Path, studies: Path | None) -> tuple[PoolResult, float, str]
     item = read_analyses(project.analyses)[0]
     method = item.analysis.model
     return run_analysis(item.analysis, read_studies(project.studies)).result, method.level, method.pi
-
-
-def read_csv(path: Path, measure: str | None, variance: str = "LS") -> EffectSizes:
-    """Read a CSV into an effect table; the columns tell the kind of data where `measure` does not.
-
-    Raises
-    ------
-    RecordError
-        A file that is missing, is a spreadsheet, or lacks the columns; the message says what to do.
-    """
-    import pandas as pd
-
-    from mtmeta.effects.table import EffectSizes
-    from mtmeta.errors import EffectError, RecordError
-
-    if not path.is_file():
-        raise RecordError.at(path, 0, "", "no such file")
-    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
-        raise RecordError.at(path, 0, "", "is a spreadsheet; save the sheet as CSV and name that file")
-    try:
-        frame = _frame(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise RecordError.at(path, 0, "", f"is not a CSV in UTF-8 with one header line ({error})") from error
-    have = set(frame.columns)
-    if "vi" not in have and {"yi", "sei"} <= have:
-        frame = frame.assign(vi=frame["sei"] ** 2)
-    if measure is None:
-        measure = _guess(set(frame.columns), path)
-    label = next((c for c in ("study", "id", "trial", "author") if c in have), None)
-    if label is None:
-        frame = frame.assign(study=[f"line {i + 2}" for i in range(len(frame))])
-        label = "study"
-    try:
-        return EffectSizes.from_frame(frame, measure=measure, study=label, variance=variance)
-    except EffectError as error:
-        row = getattr(error, "row", None)
-        raise RecordError.at(path, 0 if row is None else row + 2, "", str(error)) from error
-
-
-def _frame(path: Path) -> pd.DataFrame:
-    """Read the file; semicolons with decimal commas are what spreadsheets write in half of Europe."""
-    import pandas as pd
-
-    with path.open(encoding="utf-8-sig") as file:
-        header = file.readline()
-    european = ";" in header and "," not in header
-    frame = pd.read_csv(
-        path,
-        sep=";" if european else ",",
-        decimal="," if european else ".",
-        skipinitialspace=True,
-        encoding="utf-8-sig",
-    )
-    return frame.rename(columns=lambda name: str(name).strip().lower())
-
-
-def _guess(have: set[str], path: Path) -> str:
-    from mtmeta.errors import RecordError
-
-    for measure, columns in (
-        ("GEN", {"yi", "vi"}),
-        ("SMD", {"m1", "sd1", "n1", "m2", "sd2", "n2"}),
-        ("OR", {"a", "n1", "c", "n2"}),
-    ):
-        if columns <= have:
-            return measure
-    raise RecordError.at(
-        path,
-        1,
-        "header",
-        f"has the columns {', '.join(sorted(have))}; name them yi,vi (or yi,sei) or m1,sd1,n1,m2,sd2,n2 "
-        "or a,n1,c,n2",
-    )
 
 
 def _print(result: PoolResult, level: float, pi: str) -> None:

@@ -174,6 +174,11 @@ def _git(project: Path, *args: str) -> bytes:
         raise UsageError("git is not installed; compare folders or lock files") from error
     if done.returncode:
         told = done.stderr.decode(errors="replace").strip().splitlines()
+        if "not a git repository" in "".join(told):
+            raise UsageError(
+                "this folder is in no git repository and has no revisions; name two folders or lock files: "
+                "mtmeta diff OLD NEW"
+            )
         raise UsageError(f"git {args[0]}: {told[-1] if told else 'failed'}")
     return done.stdout
 
