@@ -155,7 +155,7 @@ def _client(cluster: Client | str) -> Iterator[Client]:
         from distributed import Client, Security
     except ImportError:
         raise UsageError(
-            "a cluster needs the package distributed, which is not installed: pip install 'mtmeta[cluster]'"
+            "a cluster needs the package distributed, which is not installed: pip install distributed"
         ) from None
     if isinstance(cluster, Client):
         yield cluster

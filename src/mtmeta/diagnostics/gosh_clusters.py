@@ -193,7 +193,7 @@ def _labels(
         from sklearn.mixture import GaussianMixture
     except ImportError:
         raise UsageError(
-            "clusters need the package scikit-learn, which is not installed: pip install 'mtmeta[gosh]'"
+            "clusters need the package scikit-learn, which is not installed: pip install scikit-learn"
         ) from None
     distinct = len(np.unique(scaled, axis=0))
     wanted = clusters or 3

@@ -51,7 +51,7 @@ def pays(rows: int, k: int, wanted: bool | None = None) -> bool:
     if wanted is None:
         return rows * k >= _ENOUGH and available()
     if find_spec("numba") is None:
-        raise UsageError("compiled=True needs numba, which is not installed: pip install 'mtmeta[fast]'")
+        raise UsageError("compiled=True needs numba, which is not installed: python -m pip install numba")
     return True
 
 

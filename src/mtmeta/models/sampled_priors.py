@@ -38,7 +38,7 @@ def import_pymc() -> Any:
         import pymc
     except ImportError as missing:
         raise UsageError(
-            "sampled models need PyMC, which is not installed: pip install 'mtmeta[pymc]'"
+            "sampled models need PyMC, which is not installed: python -m pip install pymc arviz"
         ) from missing
     return pymc
 
