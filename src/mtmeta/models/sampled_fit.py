@@ -48,7 +48,7 @@ class Sampling:
     target_accept : float in (0, 1)
         Higher takes smaller steps. After divergences the whole run is repeated once with 0.995.
     sampler : {"auto", "pymc", "nutpie", "numpyro"}
-        "auto" is nutpie where it is installed, else PyMC's own.
+        "auto" is the first that is installed of nutpie, numpyro and PyMC's own, fastest first.
     progress : bool, optional
         Progress bars; by default on a terminal only.
     cores : int, optional
@@ -82,7 +82,7 @@ class Sampling:
         """The sampler that is used."""
         if self.sampler != "auto":
             return self.sampler
-        return "nutpie" if find_spec("nutpie") is not None else "pymc"
+        return next((name for name in ("nutpie", "numpyro") if find_spec(name) is not None), "pymc")
 
 
 @contextmanager

@@ -61,6 +61,13 @@ def test_configurations_arechecked(crins: EffectSizes) -> None:
         SampledPoisson().build(RateCounts.of([1.5], [10], [2], [10]))
 
 
+def test_the_fastest_sampler_that_is_installed_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for installed, used in (((), "pymc"), (("numpyro",), "numpyro"), (("numpyro", "nutpie"), "nutpie")):
+        monkeypatch.setattr("mtmeta.models.sampled_fit.find_spec", lambda n, have=installed: n in have or None)
+        assert Sampling().engine == used
+        assert Sampling(sampler="pymc").engine == "pymc"
+
+
 def test_draws_are_a_distribution() -> None:
     rng = np.random.default_rng(2)
     d = Draws(np.abs(rng.standard_normal(20_000)), low=0.0)
