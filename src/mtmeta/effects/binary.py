@@ -72,6 +72,19 @@ def _tables(
     return _Table(a + half, b + half, c + half, d + half, undefined)
 
 
+def half_added(
+    a: npt.ArrayLike, n1: npt.ArrayLike, c: npt.ArrayLike, n2: npt.ArrayLike, *, measure: str, zero_cells: str
+) -> npt.NDArray[np.bool_]:
+    """Return the rows of 2×2 tables to whose cells the rule `zero_cells` adds one half for `measure`.
+
+    Examples
+    --------
+    >>> half_added([0, 0, 2], [9, 9, 9], [3, 0, 1], [9, 9, 9], measure="RR", zero_cells="RevMan").tolist()
+    [True, False, False]
+    """
+    return np.asarray(_tables(a, n1, c, n2, measure, zero_cells).a > np.asarray(a, dtype=np.float64))
+
+
 def _defined(t: _Table) -> tuple[FloatArray, ...]:
     """Cells with a harmless 1 in the rows that are set to NaN afterwards."""
     return tuple(np.where(t.undefined, 1.0, cell) for cell in t[:4])

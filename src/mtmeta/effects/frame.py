@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mtmeta.effects import association, binary, continuous, convert, paired, proportions, rates, ratios
 from mtmeta.effects.checks import FloatArray, RowError, check_variance, labels, numbers
+from mtmeta.effects.halves import COLUMN, halved
 from mtmeta.errors import DataWarning, EffectError, UsageError
 from mtmeta.measures import Measure, check_choice
 
@@ -92,6 +93,17 @@ def _rate(scale: Any) -> Callable[[Data, Any, Any], Effects]:
     return compute
 
 
+def _smd_of_events(d: Data, zero_cells: Any, distribution: Any) -> Effects:
+    """Convert odds ratios; rows that RevMan's rule leaves without one stay NaN."""
+    log_or, variance = binary.odds_ratio(*_cells(d), zero_cells=zero_cells)
+    known = ~np.isnan(log_or)
+    yi, vi = np.full_like(log_or, np.nan), np.full_like(log_or, np.nan)
+    yi[known], vi[known] = convert.smd_from_log_odds_ratio(
+        log_or[known], variance[known], distribution=distribution
+    )
+    return yi, vi
+
+
 def _d(d: Data) -> Effects:
     return continuous.standardized_mean_difference(*_two(d), correction="none")
 
@@ -118,14 +130,8 @@ RECIPES: dict[str, Recipe] = {
     "PHI": Recipe(lambda d, v, z: binary.phi_coefficient(*_cells(d), variance=v), ("LS", "ST", "CS")),
     "YUQ": Recipe(lambda d, v, z: binary.yule_q(*_cells(d), zero_cells=z)),
     "PBIT": Recipe(lambda d, v, z: binary.probit_difference(*_cells(d), zero_cells=z)),
-    "OR2DL": Recipe(
-        lambda d, v, z: convert.smd_from_log_odds_ratio(*binary.odds_ratio(*_cells(d), zero_cells=z))
-    ),
-    "OR2DN": Recipe(
-        lambda d, v, z: convert.smd_from_log_odds_ratio(
-            *binary.odds_ratio(*_cells(d), zero_cells=z), distribution="normal"
-        )
-    ),
+    "OR2DL": Recipe(lambda d, v, z: _smd_of_events(d, z, "logistic")),
+    "OR2DN": Recipe(lambda d, v, z: _smd_of_events(d, z, "normal")),
     "D2ORL": Recipe(lambda d, v, z: convert.log_odds_ratio_from_smd(*_d(d))),
     "D2ORN": Recipe(lambda d, v, z: convert.log_odds_ratio_from_smd(*_d(d), distribution="normal")),
     "RPB": Recipe(lambda d, v, z: association.point_biserial(*_two(d), variance=v), ("LS", "ST", "CS")),
@@ -188,8 +194,8 @@ def _given(df: pd.DataFrame, study: tuple[str, ...]) -> Effects:
 
 def _effects(
     df: pd.DataFrame, measure: Measure, study: tuple[str, ...], variance: str, zero_cells: str
-) -> tuple[Effects, bool]:
-    """Effects and variances, and whether they were reported rather than computed."""
+) -> tuple[Effects, npt.NDArray[np.bool_] | None, bool]:
+    """Effects and variances, where one half was added, and whether they were reported and not computed."""
     recipe = RECIPES.get(measure.code)
     if variance != "LS":
         allowed = ("LS",) if recipe is None else recipe.variances
@@ -203,7 +209,7 @@ def _effects(
             raise EffectError(
                 f"{measure.code} needs the columns yi and vi (or sei); the columns are: {_names(df)}"
             )
-        return _given(df, study), True
+        return _given(df, study), None, True
     if missing:
         hint = _nearest(missing[0], [str(c) for c in df.columns if c not in needs])
         raise EffectError(
@@ -214,7 +220,7 @@ def _effects(
     if zero_cells == "RevMan" and not {"a", "c"} <= set(needs):
         zero_cells = "metafor"  # RevMan knows zero cells of 2×2 tables only
     try:
-        return recipe.compute(data, variance, zero_cells), False
+        return recipe.compute(data, variance, zero_cells), halved(measure.code, data, zero_cells), False
     except RowError as error:
         raise error.named(study) from None
 
@@ -277,13 +283,15 @@ def effects_of_frame(
     frame, used = _moderators(df, moderators)
     if frame is not None and len(frame) != k:
         raise EffectError(f"moderators has {len(frame)} rows for {k} effects; give one a row")
-    (yi, vi), reported = _effects(df, measure, names, variance, zero_cells)
+    (yi, vi), half, reported = _effects(df, measure, names, variance, zero_cells)
     keep = _estimable(yi, vi, names)
     n, n1, n2 = (
         None if size is None else size[keep] for size in (_size(df, c, names) for c in ("n", "n1", "n2"))
     )
     drop = {study, cluster, "yi", "vi", "sei", *used}
     rest = df[[c for c in df.columns if c not in drop]].reset_index(drop=True)
+    if half is not None and (half & keep).any():
+        rest = rest.assign(**{COLUMN: half})
     return Computed(
         yi=yi[keep],
         vi=vi[keep],

@@ -120,6 +120,19 @@ class EffectSizes:
         for name, array in values.items():
             object.__setattr__(self, name, frozen(array))
 
+    @property
+    def half_added(self) -> tuple[str, ...]:
+        """Studies to whose counts one half was added because one of them was 0; no others are known."""
+        if self.columns is None:
+            return ()
+        if "half_added" in self.columns:  # halves.COLUMN, written by from_frame
+            flags = self.columns["half_added"].astype(bool)
+        elif "route" in self.columns:
+            flags = self.columns["route"].astype(str).str.contains("½ is added")
+        else:
+            return ()
+        return tuple(name for name, flag in zip(self.study, flags, strict=True) if flag)
+
     @classmethod
     def of(
         cls,
@@ -262,7 +275,8 @@ class EffectSizes:
         Returns
         -------
         EffectSizes
-            `columns` holds what is left of `df`: all but study, cluster, moderators and effects.
+            `columns` holds what is left of `df`: all but study, cluster, moderators and effects; and, where
+            one half was added to a zero count, ``half_added`` (see :attr:`half_added`).
 
         Raises
         ------

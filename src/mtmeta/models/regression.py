@@ -20,6 +20,7 @@ from mtmeta.models import kernel
 from mtmeta.models.formula import Design, design_of
 from mtmeta.models.linear import Coefficients, JointTest, adjusted, quantile
 from mtmeta.models.robust import IntArray, Working
+from mtmeta.models.words import halves_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -579,6 +580,7 @@ class MetaRegressionResult:
             f"Mixed-effects meta-regression of {self.k} effects ({self.effects.measure.label}) on "
             f"{self.model.formula}, residual τ² {self._estimator}; {test}{why}; R² against the model "
             "without moderators, same estimator (Raudenbush 2009)."
+            f"{halves_text(self.effects.half_added, self.k)}"
         )
 
     @property

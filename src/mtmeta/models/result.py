@@ -17,7 +17,7 @@ from mtmeta.models import intervals, predict
 from mtmeta.models.kernel import fit
 from mtmeta.models.predict import PI_RULES, PredictionRule
 from mtmeta.models.stack import FloatArray
-from mtmeta.models.words import methods_text, p_text
+from mtmeta.models.words import halves_text, methods_text, p_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -449,7 +449,9 @@ class PoolResult:
     @property
     def methods(self) -> str:
         """Sentences for a methods section: model, estimator, interval and fallback, with their sources."""
-        return methods_text(type(self.model).__name__, self.tau2_method, self.tau2, self.ci_method, self.note)
+        name = type(self.model).__name__
+        text = methods_text(name, self.tau2_method, self.tau2, self.ci_method, self.note)
+        return text + halves_text(self.effects.half_added, self.k)
 
     def __repr__(self) -> str:
         low, high = self.ci()

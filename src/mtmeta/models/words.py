@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["methods_text", "p_text"]
+__all__ = ["halves_text", "methods_text", "p_text"]
 
 _TAU2 = {
     "REML": "restricted maximum likelihood (Viechtbauer 2005)",
@@ -74,6 +74,20 @@ def methods_text(model: str, tau2_method: str, tau2: float, ci_method: str, note
     if note:
         parts.append(f"({note[0].upper()}{note[1:]}.)")
     return " ".join(parts)
+
+
+def halves_text(names: tuple[str, ...], k: int) -> str:
+    """Return a sentence on the studies to whose zero counts one half was added, empty without any.
+
+    Examples
+    --------
+    >>> halves_text(("Kim 1999",), 12).strip()
+    'One half was added to the counts of 1 of 12 studies (Kim 1999), of which one is 0.'
+    """
+    if not names:
+        return ""
+    which = f" ({', '.join(names)})" if len(names) <= 5 else ""
+    return f" One half was added to the counts of {len(names)} of {k} studies{which}, of which one is 0."
 
 
 def p_text(p: float) -> str:
