@@ -19,6 +19,7 @@ from mtmeta.errors import ModelError, UsageError
 from mtmeta.measures import Interval, check_choice, check_level
 from mtmeta.models.formula import Design, design_of
 from mtmeta.models.linear import Coefficients, JointTest, quantile
+from mtmeta.models.one_mean import single
 from mtmeta.models.robust import Working
 
 if TYPE_CHECKING:
@@ -297,24 +298,19 @@ class CrossedResult:
 
         return pd.Series(values, index=pd.Index(self.design.names, name="term"), dtype=float)
 
-    def _single(self, values: FloatArray) -> float:
-        if self.p > 1:
-            raise ModelError("a model with moderators has no single mean; look at coef or coefficients")
-        return float(values[0])
-
     @property
     def estimate(self) -> float:
         """The mean of a model without moderators."""
-        return self._single(self.coefficients.beta)
+        return single(self.coefficients.beta)
 
     @property
     def se(self) -> float:
         """Its standard error."""
-        return self._single(self.coefficients.se)
+        return single(self.coefficients.se)
 
     def ci(self, level: float = 0.95) -> Interval:
         """Return Wald's interval of the mean."""
-        half = self._single(quantile(level, np.full(1, np.inf))) * self.se
+        half = single(quantile(level, np.full(1, np.inf))) * self.se
         return Interval(self.estimate - half, self.estimate + half)
 
     def sigma2_ci(self, component: str, level: float = 0.95) -> Interval:

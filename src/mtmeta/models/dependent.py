@@ -20,6 +20,7 @@ from mtmeta.models.blocks import Blocks, Point, arrange, point, require_identifi
 from mtmeta.models.components import maximise, profile_interval
 from mtmeta.models.formula import Design, design_of
 from mtmeta.models.linear import Coefficients, JointTest, quantile
+from mtmeta.models.one_mean import OneMean, single
 from mtmeta.models.robust import FEW, IntArray, Working, cluster_robust, few_text
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Multilevel:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MultilevelResult:
+class MultilevelResult(OneMean):
     """A fitted three-level model. Frozen.
 
     Attributes
@@ -264,37 +265,10 @@ class MultilevelResult:
         """Number of clusters."""
         return len(self.blocks.sizes)
 
-    def _single(self, values: FloatArray) -> float:
-        if self.p > 1:
-            raise ModelError(
-                "this model has moderators and so no single mean; read coef, to_frame() or predict(newdata)"
-            )
-        return float(values[0])
-
     @property
     def estimate(self) -> float:
         """Mean effect; a model with moderators has none and raises ModelError."""
-        return self._single(self.at.beta)
-
-    @property
-    def se(self) -> float:
-        """Its standard error (CR2 when robust)."""
-        return self._single(self.coefficients.se)
-
-    @property
-    def df(self) -> float:
-        """Satterthwaite degrees of freedom; infinite when not robust."""
-        return self._single(self.coefficients.df)
-
-    @property
-    def statistic(self) -> float:
-        """Mean over its standard error."""
-        return self._single(self.coefficients.statistic)
-
-    @property
-    def pvalue(self) -> float:
-        """Two-sided p-value of the mean."""
-        return self._single(self.coefficients.pvalue)
+        return single(self.at.beta)  # known also where no robust covariance is
 
     @property
     def ci_method(self) -> str:
@@ -312,11 +286,6 @@ class MultilevelResult:
     def omnibus(self) -> JointTest:
         """Test that all coefficients but the intercept are zero: HTZ (robust) or χ²."""
         return self.coefficients.joint(np.eye(self.p)[list(self.design.tested())])
-
-    def ci(self, level: float = 0.95) -> Interval:
-        """Confidence interval of the mean."""
-        mean, half = self.estimate, quantile(level, self.coefficients.df)[0] * self.se
-        return Interval(float(mean - half), float(mean + half))
 
     def pi(self, level: float = 0.95) -> Interval:
         """Prediction interval of the effect in a row of a new cluster.

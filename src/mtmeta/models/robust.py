@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from mtmeta.effects.table import EffectSizes
 from mtmeta.errors import DataWarning, ModelError, UsageError
-from mtmeta.measures import Interval, check_choice
-from mtmeta.models.linear import Coefficients, JointTest, Sandwich, quantile
+from mtmeta.measures import check_choice
+from mtmeta.models.linear import Coefficients, JointTest, Sandwich
+from mtmeta.models.one_mean import OneMean
 from mtmeta.models.pool import CommonEffect, PoolResult, RandomEffects
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class HasWorking(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RobustResult:
+class RobustResult(OneMean):
     """Cluster-robust tests of a fitted model. Frozen.
 
     Attributes
@@ -191,41 +192,6 @@ class RobustResult:
     def ci_method(self) -> str:
         """Name of the interval, that of `kind`."""
         return self.kind
-
-    def _single(self, values: FloatArray) -> float:
-        if len(values) > 1:
-            raise ModelError("the model has moderators and so no single mean; read to_frame()")
-        return float(values[0])
-
-    @property
-    def estimate(self) -> float:
-        """Mean effect, of a model without moderators."""
-        return self._single(self.coefficients.beta)
-
-    @property
-    def se(self) -> float:
-        """Its robust standard error."""
-        return self._single(self.coefficients.se)
-
-    @property
-    def df(self) -> float:
-        """Degrees of freedom of its t."""
-        return self._single(self.coefficients.df)
-
-    @property
-    def statistic(self) -> float:
-        """Mean over its standard error."""
-        return self._single(self.coefficients.statistic)
-
-    @property
-    def pvalue(self) -> float:
-        """Two-sided p-value of the mean."""
-        return self._single(self.coefficients.pvalue)
-
-    def ci(self, level: float = 0.95) -> Interval:
-        """Return the confidence interval of the mean."""
-        half = float(quantile(level, self.coefficients.df)[0]) * self.se
-        return Interval(self.estimate - half, self.estimate + half)
 
     def joint(self, terms: Sequence[str]) -> JointTest:
         """Test that the named coefficients are all zero: HTZ for CR2, else F(q, m − p)."""
