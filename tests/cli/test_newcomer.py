@@ -199,6 +199,25 @@ def test_commands_that_miss_their_file_say_what_to_do(review: Path) -> None:
     assert "--condition, --construct, --music, --control are missing" in one_sentence(err)
 
 
+def test_a_decimal_comma_in_a_record(review: Path) -> None:
+    path = review / "studies" / "dementia" / "ceccato-2012.yaml"
+    path.write_text(path.read_text("utf-8").replace("mean: 9.66", "mean: 9,66"), "utf-8")
+    code, out, _ = run("check")
+    assert code == 1
+    first, last = out.strip().splitlines()
+    assert "ceccato-2012.yaml:31:" in first
+    assert "was a decimal comma written?" in first
+    assert last == "1 error; the records are checked against each other once every file can be read"
+
+
+def test_a_question_without_an_answer_prints_no_empty_table(review: Path) -> None:
+    path = review / "analyses" / "example.yaml"
+    path.write_text(path.read_text("utf-8").replace("measure: SMD", "measure: OR"), "utf-8")
+    code, out, err = run("run")
+    assert (code, out) == (1, "")
+    assert "no selected row gives an effect as OR" in err
+
+
 def test_no_line_of_the_help_is_cut() -> None:
     _, out, _ = run("--help")
     assert "..." not in out.partition("Commands:")[2]

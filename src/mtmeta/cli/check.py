@@ -66,6 +66,8 @@ def summary(findings: object, counted: object) -> str:
     found = ", ".join(
         f"{tally[s]} {s}{'s' if tally[s] != 1 else ''}" for s in ("error", "suspect", "note") if tally[s]
     )
+    if not counted.records and any(isinstance(f, Finding) and f.code == "unreadable" for f in findings):
+        return f"{found}; the records are checked against each other once every file can be read"
     records = f"{counted.records} record{'' if counted.records == 1 else 's'}"
     analyses = f"{counted.analyses} {'analysis' if counted.analyses == 1 else 'analyses'}"
     return f"{records}, {analyses}: {found or 'no findings'}"

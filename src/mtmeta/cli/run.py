@@ -86,7 +86,8 @@ def run(
     if as_json:
         print_json([answer.summary for answer in done])
     else:
-        print_table(HEADERS, [row for answer in done for row in answer.rows], right=(1, 2, 8))
+        if done:
+            print_table(HEADERS, [row for answer in done for row in answer.rows], right=(1, 2, 8))
         if draw and done:
             note(f"figures: {project.figures}")
     for line in failed:

@@ -204,7 +204,7 @@ def computed_rows(
             left.append(LeftOut(row.study.id, row.outcome.id, str(reason), answers=True))
     if not kept:
         reasons = "".join(f"\n  {x.study}/{x.outcome or '-'}: {x.reason}" for x in left[:20])
-        raise AnalysisError(f"no selected row gives a {code}:{reasons}")
+        raise AnalysisError(f"no selected row gives an effect as {code}:{reasons}")
     yi, vi = _calculate(kept, code, variance)
     rows = tuple(
         Computed(row, printed, float(y), float(v)) for (row, printed), y, v in zip(kept, yi, vi, strict=True)

@@ -262,6 +262,8 @@ def _items(count: int) -> str:
 
 def _extra(place: Place, _context: Any, _raw: str | None) -> str:
     key, fields = str(place.path[-1]), _fields(place.owner)
+    if key.isdigit():  # {mean: 9,66} holds the keys mean and 66
+        return "is not a key here; was a decimal comma written? a number has a decimal point"
     close = nearest(key, fields, most=1)
     if close:
         return f"is not a key here; write {close[0]}"
