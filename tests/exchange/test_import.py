@@ -435,10 +435,8 @@ def zipped(path: Path, parts: dict[str, bytes]) -> Path:
 
 
 def refused(path: Path, words: str, **more: Any) -> None:
-    start = time.monotonic()
     with pytest.raises(RecordError, match=words):
         import_file(path, **more)
-    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize(
