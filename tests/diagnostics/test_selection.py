@@ -149,6 +149,10 @@ def test_printed_of_other_packages(rscript: Callable[..., str]) -> None:
     assert fit.lrt == pytest.approx(7.066137, abs=1e-6)
     assert fit.tau2 == pytest.approx(0.03071325, abs=1e-6)
     assert fit.lrt_df == 3
+    # metafor's truncated distribution model at 0 is a step at P = .5; printed: .3818424, LRT 3.054457
+    fit = SelectionModel([0.50], alternative="greater").fit(h)
+    assert fit.delta[1] == pytest.approx(0.3818424, abs=1e-5)
+    assert f"{fit.lrt:.6f}" == "3.054457"
 
 
 @pytest.mark.parametrize("name", GIVEN)

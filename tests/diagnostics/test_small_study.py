@@ -143,6 +143,17 @@ def test_raudenbush(rscript: Callable[..., str]) -> None:
     assert math.isinf(test.df)
 
 
+@pytest.mark.r
+def test_hackshaw(rscript: Callable[..., str]) -> None:
+    """As printed: z 2.1055, p .0352 with tau2; t 2.3824 without (metafor's data, read where metafor is)."""
+    code = "library(metafor); d <- dat.hackshaw1998; write.table(d[c('yi', 'vi')], col.names=F, row.names=F)"
+    y, v = np.array([line.split() for line in rscript(code).splitlines()], dtype=float).T
+    es = EffectSizes.of(y, v, "OR")
+    mixed = egger(es, precision="SE", model=RandomEffects(ci="Wald"))
+    assert f"{mixed.statistic:.4f} {mixed.pvalue:.4f}" == "2.1055 0.0352"
+    assert f"{egger(es).statistic:.4f}" == "2.3824"
+
+
 def test_an_smd_is_tested_by_n(data: Table) -> None:
     es = data("k20-biased")
     smd = EffectSizes.of(es.yi, es.vi, "SMD", n=es.n)
