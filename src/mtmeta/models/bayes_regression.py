@@ -284,6 +284,13 @@ class BayesRegressionResult:
         """Posterior of the coefficients with 95% intervals; see :meth:`coef_at`."""
         return self.coef_at()
 
+    def to_frame(self, level: float = 0.95) -> pd.DataFrame:
+        """Return mean, sd, median, low and high of every coefficient and of tau, one a row."""
+        frame = self.coef_at(level).drop(columns="prob_positive")
+        low, high = self.tau.ci(level)
+        frame.loc["tau"] = [self.tau.mean, self.tau.sd, self.tau.median, low, high]
+        return frame
+
     def bayes_factor(self, name: str) -> float:
         """Return the Bayes factor in favour of a coefficient of 0 (Savage and Dickey's density ratio).
 

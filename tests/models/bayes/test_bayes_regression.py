@@ -165,3 +165,7 @@ def test_words(es: EffectSizes) -> None:
     assert "tau" in repr(fit)
     assert "<table" in fit._repr_html_()
     assert fit.coef.loc["dose", "prob_positive"] == fit.coefficient("dose").sf(0.0)
+    frame = fit.to_frame(0.9)
+    assert list(frame.index) == [*fit.design.names, "tau"]
+    assert tuple(frame.loc["tau", ["low", "high"]]) == tuple(fit.tau.ci(0.9))
+    assert frame.loc["dose", "high"] == pytest.approx(fit.coefficient("dose").quantile(0.95), rel=1e-12)
