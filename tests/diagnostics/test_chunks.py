@@ -222,7 +222,7 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, globals, locals, fromlist, level)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(UsageError, match=r"pip install 'mtmeta\[cluster\]'"):
+    with pytest.raises(UsageError, match=r"pip install distributed"):
         gosh(CommonEffect(), trials(3), cluster="tcp://127.0.0.1:1")
 
 

@@ -102,5 +102,5 @@ def test_refusals(table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, globals, locals, fromlist, level)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(UsageError, match=r"pip install 'mtmeta\[gosh\]'"):
+    with pytest.raises(UsageError, match=r"pip install scikit-learn"):
         gosh_clusters(table)

@@ -154,11 +154,7 @@ class SampledSelection:
         UsageError
             PyMC is not installed, a flat prior of mu, or a prior that cannot be sampled.
         """
-        if not self.mu_of(es).proper:
-            raise UsageError(
-                "a selection model needs a proper prior of mu: with few reported results the data do not "
-                "bound the mean of all; use Normal(0, 2) for standardised differences"
-            )
+        self._require_proper(es)
         pm = import_pymc()
         coords = {"interval": list(self.intervals), "lower_interval": list(self.intervals[1:])}
         with pm.Model(coords={**row_names(es), **coords}) as model:
@@ -265,6 +261,13 @@ class SampledSelection:
         plain = -0.5 * np.square((es.yi - mu) / sd) - np.log(sd) - 0.5 * np.log(2 * np.pi)
         return np.asarray(plain + np.log(omega[..., self.interval_of(es)]) - np.log(reported))
 
+    def _require_proper(self, es: EffectSizes) -> None:
+        if not self.mu_of(es).proper:
+            raise UsageError(
+                "a selection model needs a proper prior of mu: with few reported results the data do not "
+                "bound the mean of all; use Normal(0, 2) for standardised differences"
+            )
+
     def fit(self, es: EffectSizes, seed: int) -> SampledSelectionResult:
         """Sample the posterior.
 
@@ -275,6 +278,7 @@ class SampledSelection:
         UsageError
             PyMC is not installed, a flat prior of mu, or a prior that cannot be sampled.
         """
+        self._require_proper(es)
         names = ("mu", "tau", "falls", "omega", "theta", "new_study")
         found, model, checks = draw(self, es, self.sampling, seed, names)
         return SampledSelectionResult(es, self, found, model, checks, seed, self, ("mu", "tau"))

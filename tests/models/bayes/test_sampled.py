@@ -40,7 +40,7 @@ FAST = Sampling(draws=1000, tune=1000, progress=False, cores=1)
 
 @pytest.mark.skipif(HAVE, reason="PyMC is installed, so nothing is missing")
 def test_without_pymc_one_sentence_says_what_to_install(crins: EffectSizes) -> None:
-    with pytest.raises(UsageError, match=r"pip install 'mtmeta\[pymc\]'"):
+    with pytest.raises(UsageError, match=r"pip install pymc arviz"):
         SampledRandomEffects(Normal(0, 4), HalfNormal(0.5)).fit(crins, seed=1)
 
 
