@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast, get_args
 
@@ -49,7 +50,7 @@ def check_number(prior: object, name: str, value: object, *, positive: bool = Fa
 
 
 @dataclass(frozen=True)
-class Prior:
+class Prior(ABC):
     """A prior distribution. Frozen; two priors with the same parameters are equal.
 
     All methods answer for the quantity itself: the mean effect, or the between-study standard deviation
@@ -74,6 +75,7 @@ class Prior:
 
     def _check(self) -> None:
         """Raise a UsageError for parameters outside of their domain."""
+        return  # any will do, unless a prior says otherwise
 
     @property
     def _range(self) -> tuple[float, float]:
@@ -88,24 +90,24 @@ class Prior:
         """Whether the density falls as fast as a normal one, or ends."""
         return self.support[1] < math.inf
 
-    def _logpdf(self, u: FloatArray) -> FloatArray:
-        raise NotImplementedError
+    @abstractmethod
+    def _logpdf(self, u: FloatArray) -> FloatArray: ...
 
     def _logpdf_of_log(self, ell: FloatArray) -> FloatArray:
         """Log density of the logarithm, at ``ell = log(u)``."""
         return self._logpdf(np.exp(ell)) + ell
 
     def _cdf(self, u: FloatArray) -> FloatArray:
-        raise NotImplementedError
+        raise self._improper("probabilities")
 
     def _sf(self, u: FloatArray) -> FloatArray:
-        raise NotImplementedError
+        raise self._improper("probabilities")
 
     def _ppf(self, p: FloatArray) -> FloatArray:
-        raise NotImplementedError
+        raise self._improper("quantiles")
 
     def _isf(self, p: FloatArray) -> FloatArray:
-        raise NotImplementedError
+        raise self._improper("quantiles")
 
     # -- what everybody asks -------------------------------------------------------------------------
     @property
@@ -215,7 +217,10 @@ class Prior:
 
     def _require_proper(self, what: str) -> None:
         if not self.proper:
-            raise UsageError(f"{self!r} is improper: it has no {what}")
+            raise self._improper(what)
+
+    def _improper(self, what: str) -> UsageError:
+        return UsageError(f"{self!r} is improper: it has no {what}")
 
     def __repr__(self) -> str:
         shown = [_shown(getattr(self, f.name)) for f in fields(self) if not f.kw_only]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ __all__ = ["SampledBinomial", "SampledPoisson"]
 
 
 @dataclass(frozen=True)
-class _Events:
+class _Events(ABC):
     """What both models share. The effect of study i is theta, its control arm's log odds or rate alpha.
 
     Sampled are coordinates in which data and prior together are close to a standard normal, whatever
@@ -39,11 +40,11 @@ class _Events:
         """Whether the prior is one that predicts data."""
         return self.mu.proper
 
-    def _arms(self, events: Any) -> Arms:
-        raise NotImplementedError
+    @abstractmethod
+    def _arms(self, events: Any) -> Arms: ...
 
-    def _observe(self, pm: Any, events: Any, alpha: Any, theta: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _observe(self, pm: Any, events: Any, alpha: Any, theta: Any) -> None: ...
 
     def build(self, events: Any) -> Any:
         """Return the PyMC model that is sampled.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from mtmeta.effects.table import EffectSizes
+from mtmeta.measures import Measure
 from mtmeta.models.bayes import BayesResult
 from mtmeta.models.bayes_average import ModelAverageResult
 from mtmeta.models.bayes_bias import BiasAverageResult, Part
 from mtmeta.models.bayes_regression import BayesRegressionResult
+from mtmeta.models.posterior import Distribution
 from mtmeta.models.sampled import SampledRandomEffects, SampledThreeLevel
 from mtmeta.models.sampled_fit import Sampled, SampledResult
 from mtmeta.models.sampled_multivariate import SampledMultivariateResult
@@ -96,20 +98,10 @@ def regression(
     return [n.count(result.k), head, *parts[:-1], "; tau ", n.two(result.tau.median), ". "]
 
 
-def bias_averaged(result: BiasAverageResult, level: float, pi: str, n: Numbers) -> Parts:
-    """Tell the probabilities of effect, heterogeneity and bias with their error, and the averaged answers."""
-    measure = result.effects.measure
-    mu, tau = result.mu(), result.tau()
-    error = 100.0 * max(result.probability_error(part) for part in _BIAS_PARTS)
-    parts: Parts = [n.count(result.effects.k), " effects. Probability of an effect "]
-    for part, words in zip(_BIAS_PARTS, (", of heterogeneity ", ", of publication bias ", ""), strict=True):
-        parts += [n.number(result.probability(part), probability), words]
+def _mean_and_tau(mu: Distribution, tau: Distribution, measure: Measure, level: float, n: Numbers) -> Parts:
+    """Tell median and interval of a mean and of its heterogeneity."""
     low, high = tau.ci(level)
     return [
-        *parts,
-        " (standard errors of the integration at most ",
-        n.two(error),
-        f" percentage points). Averaged over the models, {label_words(measure)}, posterior median ",
         n.two(measure.back(mu.median)),
         f" ({level_words(level)} credible interval ",
         *n.interval(mu.ci(level), measure, ""),
@@ -120,6 +112,23 @@ def bias_averaged(result: BiasAverageResult, level: float, pi: str, n: Numbers) 
         " to ",
         n.two(high),
         "). ",
+    ]
+
+
+def bias_averaged(result: BiasAverageResult, level: float, pi: str, n: Numbers) -> Parts:
+    """Tell the probabilities of effect, heterogeneity and bias with their error, and the averaged answers."""
+    measure = result.effects.measure
+    mu, tau = result.mu(), result.tau()
+    error = 100.0 * max(result.probability_error(part) for part in _BIAS_PARTS)
+    parts: Parts = [n.count(result.effects.k), " effects. Probability of an effect "]
+    for part, words in zip(_BIAS_PARTS, (", of heterogeneity ", ", of publication bias ", ""), strict=True):
+        parts += [n.number(result.probability(part), probability), words]
+    return [
+        *parts,
+        " (standard errors of the integration at most ",
+        n.two(error),
+        f" percentage points). Averaged over the models, {label_words(measure)}, posterior median ",
+        *_mean_and_tau(mu, tau, measure, level, n),
     ]
 
 
@@ -186,19 +195,9 @@ def sampled_multivariate(result: SampledMultivariateResult, level: float, pi: st
     parts: Parts = [n.count(result.k), f" effects: {label_words(measure)}. "]
     for outcome in result.levels:
         mu, tau = result.mu(outcome), result.tau(outcome)
-        low, high = tau.ci(level)
         parts += [
             f"{outcome}: posterior median ",
-            n.two(measure.back(mu.median)),
-            f" ({level_words(level)} credible interval ",
-            *n.interval(mu.ci(level), measure, ""),
-            "), tau ",
-            n.two(tau.median),
-            " (",
-            n.two(low),
-            " to ",
-            n.two(high),
-            "). ",
+            *_mean_and_tau(mu, tau, measure, level, n),
         ]
     if result.model.structure != "DIAG":
         for i, first in enumerate(result.levels):
