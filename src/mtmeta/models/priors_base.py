@@ -137,12 +137,12 @@ class Prior(ABC):
 
     def cdf(self, x: npt.ArrayLike) -> Any:
         """Probability of a value up to `x`."""
-        self._require_proper("a distribution function")
+        self._require_proper("distribution function")
         return self._map(lambda value: self._cdf(self._native(value)), x)
 
     def sf(self, x: npt.ArrayLike) -> Any:
         """Probability of a value above `x`, accurate where it is small."""
-        self._require_proper("a distribution function")
+        self._require_proper("distribution function")
         return self._map(lambda value: self._sf(self._native(value)), x)
 
     def quantile(self, p: npt.ArrayLike) -> Any:
